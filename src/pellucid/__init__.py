@@ -1,0 +1,1 @@
+"""pellucid: exact and certified explanation of neural networks."""
