@@ -1,0 +1,91 @@
+"""How frameworks spell ops: each op's file says it, importers look it up. No list of ops stands anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedOp
+from .op import Op, Shape
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor that depends on the network's input: its node's name and per-sample shape."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Record:
+    """One operation as a framework writes it down.
+
+    framework: "onnx" | "torch" | "keras"; kind: the framework's name of the operation ("Gemm", "aten.relu", "Dense").
+    args: by position, a `Value`, a float/int numpy constant, or None where left out.
+    attrs: attributes and keyword arguments. `batch`: size of the batch axis while tracing (first axis of shapes in attrs
+    or constants that speak of whole tensors, such as a Reshape's target).
+    """
+
+    framework: str
+    kind: str
+    node: str
+    args: tuple[Any, ...] = ()
+    attrs: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
+    origin: str = ""
+
+    def get(self, key: str, default=None):
+        return self.attrs.get(key, default)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The arguments that depend on the input, in order."""
+        return tuple(a for a in self.args if isinstance(a, Value))
+
+    def constant(self, i: int, default=None):
+        """Argument i where it is a constant; `default` where it is left out; an error where it depends on the input."""
+        arg = self.args[i] if i < len(self.args) else None
+        if arg is None:
+            return default
+        if isinstance(arg, Value):
+            raise unsupported(self, f"argument {i} depends on the input; a constant is needed there")
+        return np.asarray(arg)
+
+
+Speller = Callable[[Record], "Op | tuple[Op, ...] | None"]
+_SPELLINGS: dict[tuple[str, str], Speller] = {}
+
+
+def spelled(framework: str, *kinds: str) -> Callable[[Speller], Speller]:
+    """Register how `framework` spells an op. The function gets a Record and returns an Op (applied to the record's
+    values in order), a tuple of Ops applied one after the other, or None for "does nothing" (the first value)."""
+
+    def register(speller: Speller) -> Speller:
+        for kind in kinds:
+            assert (framework, kind) not in _SPELLINGS, f"{framework} {kind} is spelled twice"
+            _SPELLINGS[framework, kind] = speller
+        return speller
+
+    return register
+
+
+def spelling(framework: str, kind: str) -> Speller | None:
+    return _SPELLINGS.get((framework, kind))
+
+
+def spellings(framework: str) -> list[str]:
+    return sorted(kind for f, kind in _SPELLINGS if f == framework)
+
+
+def unsupported(record: Record, reason: str = "", way_out: str = "") -> UnsupportedOp:
+    """The error for a record that no op can take, in the house form (STYLE 6)."""
+    shapes = ", ".join(f"'{v.name}' of shape {v.shape}" for v in record.values) or "no input"
+    lines = [f"node '{record.node}' is a {record.framework} '{record.kind}'"
+             + (f": {reason}" if reason else ", and no op here is spelled so."),
+             f"  It came from   {record.origin or 'the model'}, input {shapes}",
+             "  To go on       " + (way_out or f"cut the model before '{record.node}', or replace the operation by supported ones")]
+    return UnsupportedOp("\n".join(lines))
