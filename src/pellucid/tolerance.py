@@ -8,3 +8,9 @@ Counts of regions do not change for any value from 1e-12 to 1e-8 on ordinary net
 ROUNDING_FACTOR = 16.0
 """Signs are decided against this many times the a-priori rounding bound of a unit (the bound is proved, the factor covers
 the cut vertices, whose coordinates carry a few roundings of their own)."""
+
+FIDELITY = 1e-4
+"""Largest relative difference between an imported network and its original's runtime.
+
+A float32 runtime agrees to about 1e-6 on ordinary networks, deep ones with cancellation to 1e-5; a wrong import (a transposed
+weight, another padding) is off by far more than 1e-3."""
