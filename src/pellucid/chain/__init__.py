@@ -1,0 +1,12 @@
+"""The chain normal form: what exact engines eat."""
+
+from .chain import Chain as Chain
+from .chain import Elementwise as Elementwise
+from .chain import Selection as Selection
+from .chain import Stage as Stage
+from .intervals import rounding_floors as rounding_floors
+from .intervals import unit_intervals as unit_intervals
+from .local_maps import local_maps as local_maps
+from .local_maps import unit_maps as unit_maps
+from .lower import chain_of as chain_of
+from .lower import lower as lower

@@ -41,6 +41,33 @@ class Elementwise:
         """(n,) pieces of each row; 1 for a pass-through."""
         return np.diff(self.ptr) + 1
 
+    @cached_property
+    def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(breaks (n, k) padded with inf, slopes (n, k + 1), offsets (n, k + 1)), k the most breaks of any row."""
+        n, k = self.n_outputs, int(self.n_pieces.max(initial=1)) - 1
+        breaks = np.full((n, k), np.inf)
+        slopes, offsets = np.zeros((n, k + 1)), np.zeros((n, k + 1))
+        row = np.repeat(np.arange(n), self.n_pieces - 1)
+        breaks[row, np.arange(len(self.breaks)) - self.ptr[row]] = self.breaks
+        row = np.repeat(np.arange(n), self.n_pieces)
+        place = np.arange(len(self.slopes)) - (self.ptr[row] + row)
+        slopes[row, place], offsets[row, place] = self.slopes, self.offsets
+        return breaks, slopes, offsets
+
+    def piece(self, z: np.ndarray) -> np.ndarray:
+        """Piece of each entry of z: (n, batch)."""
+        breaks, _, _ = self.padded
+        p = np.zeros(z.shape, dtype=np.intp)
+        for t in breaks.T:
+            p += t[:, None] <= z
+        return p
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """phi(z) for z: (n, batch)."""
+        _, slopes, offsets = self.padded
+        p, row = self.piece(z), np.arange(len(z))[:, None]
+        return slopes[row, p] * z + offsets[row, p]
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -61,6 +88,21 @@ class Selection:
     def n_pieces(self) -> np.ndarray:
         """(g,) members of each group; 1 for a pass-through."""
         return np.diff(self.ptr)
+
+    @cached_property
+    def padded(self) -> np.ndarray:
+        """(g, m) rows of each group, short groups repeat their first."""
+        place = np.arange(int(self.n_pieces.max(initial=1)))
+        index = self.ptr[:-1, None] + np.where(place < self.n_pieces[:, None], place, 0)
+        return self.members[index]
+
+    def piece(self, z: np.ndarray) -> np.ndarray:
+        """Winner's place in each group, the first of equals, for z: (rows, batch)."""
+        return z[self.padded].argmax(axis=1)
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """phi(z): (g, batch) for z: (rows, batch)."""
+        return np.maximum.reduceat(z[self.members], self.ptr[:-1], axis=0) if self.n_outputs else z[:0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +139,40 @@ class Chain:
     @property
     def n_columns(self) -> int:
         return len(self.n_pieces)
+
+    @cached_property
+    def columns(self) -> tuple[tuple[int, np.ndarray], ...]:
+        """For each stage: its first code column, and the outputs (indices) that have columns."""
+        spans, start = [], 0
+        for stage in self.stages:
+            outputs = np.flatnonzero(stage.phi.n_pieces > 1)
+            spans.append((start, outputs))
+            start += len(outputs)
+        return tuple(spans)
+
+    def unit_of(self, column: int) -> tuple[str, int]:
+        """(node of the graph, flat index in it) that a code column speaks of."""
+        for stage, (start, outputs) in zip(self.stages, self.columns, strict=True):
+            if column < start + len(outputs):
+                index = int(outputs[column - start])
+                for node, count in stage.labels:
+                    if index < count:
+                        return node, index
+                    index -= count
+                return "", index
+        raise IndexError(f"column {column} of {self.n_columns}")
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """y for rows x: (n, n_inputs) -> (n, n_outputs)."""
+        s = x.T
+        for stage in self.stages:
+            s = stage.phi(stage.A @ s + stage.a[:, None])
+        return (self.A @ s + self.a[:, None]).T
+
+    def fold(self, x0: np.ndarray, P: np.ndarray) -> Chain:
+        """The chain of u -> f(x0 + P u): the first affine layer composed with the slice, all else shared."""
+        if not self.stages:
+            return Chain(P.shape[1], (), self.A @ P, self.A @ x0 + self.a)
+        first = self.stages[0]
+        head = Stage(np.ascontiguousarray(first.A @ P), first.A @ x0 + first.a, first.phi, first.labels)
+        return Chain(P.shape[1], (head, *self.stages[1:]), self.A, self.a)

@@ -1,0 +1,7 @@
+"""Analysis sets and plane geometry."""
+
+from .box import Box as Box
+from .domain import as_slice as as_slice
+from .polygon import Polygon as Polygon
+from .slice import NamedSlice as NamedSlice
+from .slice import Slice as Slice

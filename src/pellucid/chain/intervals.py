@@ -1,0 +1,122 @@
+"""Bounds of every unit over an analysis set, and how far a computed pre-activation can be from the true one (numpy)."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..geometry.slice import Slice
+from .chain import Chain, Elementwise, Selection, Stage
+
+UNIT = 2.0**-53
+"""Unit roundoff of float64."""
+
+
+def unit_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Interval bounds of the pre-activations of every stage, then of the outputs, over the box [lower, upper].
+
+    Source: interval arithmetic (Moore 1966); in real arithmetic, rounding is `rounding_floors`' business.
+    """
+    lo, up, bounds = np.asarray(lower, float), np.asarray(upper, float), []
+    for stage in chain.stages:
+        z = _affine_image(stage.A, stage.a, lo, up)
+        bounds.append(z)
+        lo, up = phi_image(stage.phi, *z)
+    bounds.append(_affine_image(chain.A, chain.a, lo, up))
+    return bounds
+
+
+def _affine_image(A, a, lo, up):
+    middle, radius = A @ ((lo + up) / 2) + a, abs(A) @ ((up - lo) / 2)
+    return middle - radius, middle + radius
+
+
+def phi_image(phi: Elementwise | Selection, lo: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest value of each output for pre-activations in [lo, up]; tight."""
+    if isinstance(phi, Selection):
+        return phi(lo[:, None])[:, 0], phi(up[:, None])[:, 0]
+    breaks, slopes, offsets = phi.padded
+    ends = [phi(lo[:, None])[:, 0], phi(up[:, None])[:, 0]]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    for k in range(breaks.shape[1]):
+        t = breaks[:, k]
+        inside = (lo <= t) & (t <= up)
+        t = np.where(inside, t, 0.0)
+        for p in (k, k + 1):                       # both sides: a unit may step
+            value = slopes[:, p] * t + offsets[:, p]
+            low = np.where(inside, np.minimum(low, value), low)
+            high = np.where(inside, np.maximum(high, value), high)
+    return low, high
+
+
+def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
+    """How far the engines' pre-activation of each unit, G v + g at a point v of the domain, can be from the true one.
+
+    Needs     the chain of the network (not folded) and the slice; the polygon of the slice mapped to [-1, 1]^2.
+    Gives     one (rows,) array for each stage and one for the outputs: |computed - true| <= floor, for every code.
+    Sound     yes: an a-priori bound on the matrix products that make the local map M_l = [G_l | g_l]. With u the unit
+              roundoff and gamma_n = n u / (1 - n u) (Higham 2002, 3.1): fl(A B) = A B + E, |E| <= gamma_n |A| |B|, so row j of
+              stage l + 1 is off by at most |A_j|_2 (|D_l|_F + gamma_n |M_l|_F) with D_l the error of M_l after its slopes, in
+              Frobenius norms, and |v, 1| <= sqrt(3).
+    Differs   norms, not intervals: interval growth is sqrt(n) / 2 a layer, spectral growth about 1.
+    """
+    lower, upper = domain.polygon.bounds
+    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    x_size = np.abs(domain.x0) + np.abs(domain.P) @ (np.abs(centre) + half)
+    first_A, first_a = (chain.stages[0].A, chain.stages[0].a) if chain.stages else (chain.A, chain.a)
+    # the first affine layer meets the slice: A (x0 + P c) + a and A P h, each a sum of d products
+    terms = abs(first_A) @ x_size + np.abs(first_a)
+    floor = 2.0 * _gamma(first_A.shape[1] + 8) * terms
+    if not chain.stages:
+        return [floor]
+    G = first_A @ (domain.P * half)
+    g = first_A @ (domain.x0 + domain.P @ centre) + first_a
+    size, error = float(np.sqrt(np.sum(G * G) + g @ g)), float(np.linalg.norm(floor))
+    floors = [floor]
+    norms = _norms(chain)
+    for l, stage in enumerate(chain.stages):
+        slope, offset = _phi_size(stage.phi)
+        size, error = slope * size + offset, slope * error * (1 + 4 * UNIT) + 2 * UNIT * (slope * size + offset)
+        A_norm, rows, a = norms[l]
+        gamma = _gamma(stage.phi.n_outputs + 8)
+        floors.append(np.sqrt(3.0) * (rows * (error + gamma * size) + gamma * np.abs(a)))
+        size, error = A_norm * size + float(np.linalg.norm(a)), A_norm * error + gamma * (float(np.linalg.norm(rows)) * size + float(np.linalg.norm(a)))
+    return floors
+
+
+def _gamma(n: int) -> float:
+    return n * UNIT / (1 - n * UNIT)
+
+
+def _phi_size(phi: Elementwise | Selection) -> tuple[float, float]:
+    """(largest |slope|, 2-norm of the largest offsets): |phi(M)|_F <= slope |M|_F + offset."""
+    if isinstance(phi, Selection):
+        used = np.bincount(phi.members) if len(phi.members) else np.zeros(1)
+        return float(np.sqrt(used.max(initial=1))), 0.0      # a row in k groups can win k times
+    _, slopes, offsets = phi.padded
+    return float(np.abs(slopes).max(initial=1.0)), float(np.linalg.norm(np.abs(offsets).max(axis=1, initial=0.0)))
+
+
+_NORMS: WeakKeyDictionary[Chain, list] = WeakKeyDictionary()
+
+
+def _norms(chain: Chain) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """For the affine layer behind each stage: (an upper bound of its 2-norm, the rows' 2-norms, its offset)."""
+    found = _NORMS.get(chain)
+    if found is None:
+        layers: list[Stage | Chain] = [*chain.stages[1:], chain]
+        found = _NORMS[chain] = [(_spectral(layer.A), _row_norms(layer.A), layer.a) for layer in layers]
+    return found
+
+
+def _row_norms(A) -> np.ndarray:
+    return np.sqrt(np.asarray((A * A).sum(axis=1)).ravel())
+
+
+def _spectral(A) -> float:
+    """An upper bound of |A|_2: by singular values where small, else sqrt(|A|_1 |A|_inf)."""
+    if isinstance(A, np.ndarray) and min(A.shape) <= 512 and A.size:
+        return float(np.linalg.norm(A, 2)) * (1 + 1e-12)
+    magnitude = abs(A)
+    return float(np.sqrt(np.max(magnitude.sum(axis=0), initial=0) * np.max(magnitude.sum(axis=1), initial=0)))

@@ -1,0 +1,130 @@
+"""Convex polygons in the plane, counter-clockwise, with a label on every edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DomainError
+from ..tolerance import GEOMETRIC
+
+
+@dataclass(frozen=True, eq=False)
+class Polygon:
+    """A convex polygon. vertices: (n, 2) counter-clockwise; edge i runs from vertex i to the next.
+
+    faces: (n,) int, which constraint of its maker each edge lies on.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+    @property
+    def area(self) -> float:
+        return float(shoelace(self.vertices))
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper corner, (2,) each."""
+        return self.vertices.min(axis=0), self.vertices.max(axis=0)
+
+
+def shoelace(v: np.ndarray) -> float:
+    """Area of the polygon with vertices v (n, 2), positive if counter-clockwise."""
+    d = v - v[0]                    # relative to a vertex: far-off polygons lose no digits
+    x, y = d[:, 0], d[:, 1]
+    return 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+
+
+def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
+    """{ u in R^2 : G u <= h } for G (m, 2), h (m,); faces are row numbers.
+
+    DomainError where the set is empty, flat or unbounded. Rows whose h is inf are no constraints.
+    """
+    keep = np.isfinite(h)
+    if np.any(h[~keep] < 0):
+        raise DomainError("the analysis set is empty: a constraint asks for a value below -infinity")
+    rows = np.flatnonzero(keep)
+    norms = np.linalg.norm(G[rows], axis=1)
+    scale = norms.max(initial=0.0)
+    constant = norms <= 1e-14 * scale      # such a row says nothing about u: either always true or never
+    slack = h[rows[constant]]
+    if np.any(slack < -1e-9 * np.maximum(1.0, np.abs(slack))):
+        raise DomainError("the analysis set is empty: the fixed features lie outside their bounds")
+    rows, norms = rows[~constant], norms[~constant]
+    n, c = G[rows] / norms[:, None], h[rows] / norms
+    centre, radius = _bounding(n, c)
+    # in coordinates where the set is of size about 1 and near the origin
+    c = (c - n @ centre) / radius
+    polygon = _clip(n, c, np.arange(len(rows)))
+    if polygon is None or len(polygon.vertices) < 3 or polygon.area <= 16 * np.finfo(float).eps:
+        raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
+    return Polygon(polygon.vertices * radius + centre, rows[polygon.faces])
+
+
+def _bounding(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and half-widths (2,) of the bounding box of { n u <= c }, by linear programming; n has unit rows."""
+    axis = np.abs(n).max(axis=1) == 1.0
+    lower, upper = np.full(2, -np.inf), np.full(2, np.inf)
+    for j in range(2):
+        up, down = axis & (n[:, j] == 1), axis & (n[:, j] == -1)
+        upper[j] = c[up].min(initial=np.inf)
+        lower[j] = -c[down].min(initial=np.inf)
+    if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
+        lower, upper = _lp_bounds(n, c)
+    if np.any(upper <= lower):
+        raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
+    return (lower + upper) / 2, (upper - lower) / 2
+
+
+def _lp_bounds(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.optimize import linprog
+
+    ends = []
+    for cost in ([1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]):
+        answer = linprog(cost, A_ub=n, b_ub=c, bounds=[(None, None)] * 2, method="highs")
+        if answer.status == 3:
+            raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
+        if answer.status != 0:
+            raise DomainError("the analysis set is empty: its constraints contradict each other")
+        ends.append(answer.fun)
+    return np.array([ends[0], ends[2]]), np.array([-ends[1], -ends[3]])
+
+
+def _clip(n: np.ndarray, c: np.ndarray, labels: np.ndarray) -> Polygon | None:
+    """The part of the square [-1, 1]^2 (slightly enlarged) that satisfies n u <= c."""
+    v = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]) * 1.5
+    faces = np.full(4, -1)
+    pending = np.ones(len(n), dtype=bool)
+    while True:
+        excess = n @ v.T - c[:, None]
+        worst = np.where(pending, excess.max(axis=1), -np.inf)
+        k = int(worst.argmax()) if len(worst) else -1
+        if k < 0 or worst[k] <= GEOMETRIC * 1e-2:
+            break
+        pending[k] = False
+        v, faces = _cut(v, faces, excess[k], int(labels[k]))
+        if len(v) < 3:
+            return None
+    if np.any(faces < 0):
+        raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
+    return Polygon(v, faces)
+
+
+def _cut(v: np.ndarray, faces: np.ndarray, excess: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the part of the polygon where excess (a value at each vertex) is not positive."""
+    tolerance = GEOMETRIC * 1e-2
+    sign = np.where(excess > tolerance, 1, np.where(excess < -tolerance, -1, 0))
+    points, edges = [], []
+    for i in range(len(v)):
+        j = (i + 1) % len(v)
+        if sign[i] <= 0:
+            points.append(v[i])
+            leaves = sign[i] == 0 and sign[j] > 0
+            edges.append(label if leaves else faces[i])
+        if sign[i] * sign[j] < 0:
+            t = excess[i] / (excess[i] - excess[j])
+            points.append(v[i] + t * (v[j] - v[i]))
+            edges.append(label if sign[i] < 0 else faces[i])
+    return np.array(points).reshape(-1, 2), np.array(edges, dtype=int)

@@ -1,0 +1,199 @@
+"""Slice: the set { x_0 + P u : u in R^k } cut with a box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DomainError
+from .polygon import Polygon, halfplane_polygon
+
+if TYPE_CHECKING:
+    from .box import Box
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Slice:
+    """The analysis set { x = x0 + P u : x in box, A u <= b } (SPEC 2). Geometry is in u, weights are those of all d features.
+
+    x0: (d,); P: (d, k); box: the parent, whose ranges scale the weights. A: (m, k), b: (m,): constraints on u, made by
+    `where`. axes: k labels of u, the free features' names where there are such.
+    """
+
+    x0: np.ndarray
+    P: np.ndarray
+    box: Box
+    A: np.ndarray = field(repr=False)
+    b: np.ndarray = field(repr=False)
+    free: tuple[tuple[int, ...], ...] | None
+
+    def __init__(self, x0, P, box: Box, *, A=None, b=None, free=None):
+        x0, P = np.array(x0, dtype=np.float64, ndmin=1).ravel(), np.array(P, dtype=np.float64)
+        d = box.n_inputs
+        if P.ndim != 2 or len(P) != d or len(x0) != d:
+            raise DomainError(f"Slice: the box has {d} features, x0 has {len(x0)}, P has shape {P.shape}; P must be ({d}, k)")
+        if not (np.isfinite(x0).all() and np.isfinite(P).all()):
+            raise DomainError("Slice: x0 and P must be finite numbers")
+        if P.shape[1] == 0 or np.linalg.matrix_rank(P / max(np.abs(P).max(), 1e-300)) < P.shape[1]:
+            raise DomainError(f"Slice: the {P.shape[1]} columns of P must be independent")
+        A = np.zeros((0, P.shape[1])) if A is None else np.array(A, dtype=np.float64)
+        b = np.zeros(0) if b is None else np.array(b, dtype=np.float64)
+        for name, value in (("x0", x0), ("P", P), ("box", box), ("A", A), ("b", b), ("free", free)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def dim(self) -> int:
+        return self.P.shape[1]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """A label for each coordinate of u."""
+        if self.free is None:
+            return tuple(f"u{k}" for k in range(self.dim))
+        names = self.box.names
+        return tuple((names[f[0]] if names else f"x{f[0]}") + (f" (and {len(f) - 1} tied)" if len(f) > 1 else "") for f in self.free)
+
+    def where(self, A, b) -> Slice:
+        """The part with A x <= b (rows of d entries) or A u <= b (rows of k entries)."""
+        from .box import constraint_rows
+
+        rows, offsets = constraint_rows(A, b, (self.dim, self.box.n_inputs))
+        if rows.shape[1] == self.box.n_inputs:      # also where k = d: then x is meant
+            rows, offsets = rows @ self.P, offsets - rows @ self.x0
+        return Slice(self.x0, self.P, self.box, A=np.vstack([self.A, rows]), b=np.concatenate([self.b, offsets]), free=self.free)
+
+    def point(self, u) -> np.ndarray:
+        """x of u: (n, k) -> (n, d)."""
+        return self.x0 + np.atleast_2d(u) @ self.P.T
+
+    def coordinates(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """u of the nearest point of the slice's plane, (n, k), and the distance of x to it, (n,), for x: (n, d)."""
+        d = np.atleast_2d(np.asarray(x, dtype=np.float64)) - self.x0
+        u = d @ self._pinv.T
+        return u, np.linalg.norm(d - u @ self.P.T, axis=1)
+
+    @cached_property
+    def _pinv(self) -> np.ndarray:
+        return np.linalg.pinv(self.P)
+
+    @cached_property
+    def constraints(self) -> tuple[np.ndarray, np.ndarray, tuple[tuple[str, int], ...]]:
+        """G u <= h for all faces, and what each row is: ("upper", j), ("lower", j), ("box", row) or ("slice", row)."""
+        box, d = self.box, self.box.n_inputs
+        moves = np.flatnonzero(np.abs(self.P).max(axis=1) > 0)
+        fixed = np.setdiff1d(np.arange(d), moves)
+        scale = np.maximum(1.0, np.abs(self.x0[fixed]))
+        outside = fixed[(self.x0[fixed] < box.lower[fixed] - 1e-9 * scale) | (self.x0[fixed] > box.upper[fixed] + 1e-9 * scale)]
+        if len(outside):
+            j = int(outside[0])
+            name = f"'{box.names[j]}'" if box.names else str(j)
+            raise DomainError(f"feature {name} is fixed at {self.x0[j]}, outside the box's [{box.lower[j]}, {box.upper[j]}]")
+        G = np.vstack([self.P[moves], -self.P[moves], box.A @ self.P, self.A])
+        h = np.concatenate([(box.upper - self.x0)[moves], (self.x0 - box.lower)[moves], box.b - box.A @ self.x0, self.b])
+        what = [("upper", int(j)) for j in moves] + [("lower", int(j)) for j in moves]
+        what += [("box", i) for i in range(len(box.b))] + [("slice", i) for i in range(len(self.b))]
+        return G, h, tuple(what)
+
+    @cached_property
+    def polygon(self) -> Polygon:
+        """The set of u as a polygon (k = 2); its faces number the rows of `constraints`."""
+        if self.dim != 2:
+            raise DomainError(f"a polygon needs 2 free coordinates, this slice has {self.dim}")
+        G, h, _ = self.constraints
+        return halfplane_polygon(G, h)
+
+    def __repr__(self) -> str:
+        return f"Slice({' x '.join(self.axes)} of {self.box.n_inputs} features)"
+
+
+@dataclass(frozen=True, eq=False)
+class NamedSlice:
+    """A slice by feature names of a box that has none: `resolve` makes it a Slice once the network's names are known."""
+
+    box: Box
+    free: tuple[int | str, ...]
+    at: object
+    ties: Mapping[int | str, Sequence[int | str]]
+    A: np.ndarray | None = None
+    b: np.ndarray | None = None
+
+    def where(self, A, b) -> NamedSlice:
+        """The part with A x <= b (rows of d entries) or A u <= b (rows of k entries)."""
+        from .box import constraint_rows
+
+        rows, offsets = constraint_rows(A, b, (len(self.free), self.box.n_inputs))
+        if self.A is not None:
+            if self.A.shape[1] != rows.shape[1]:
+                raise DomainError("where: give all constraints of a slice by names on x, or all on u")
+            rows, offsets = np.vstack([self.A, rows]), np.concatenate([self.b, offsets])
+        return NamedSlice(self.box, self.free, self.at, self.ties, rows, offsets)
+
+    def resolve(self, names: Sequence[str]) -> Slice:
+        from .box import replace_box
+
+        plain = sliced(replace_box(self.box, names=tuple(names)), self.free, self.at, dict(self.ties))
+        assert isinstance(plain, Slice)
+        return plain if self.A is None else plain.where(self.A, self.b)
+
+
+def sliced(box: Box, free: tuple, at, ties: dict) -> Slice | NamedSlice:
+    """`Box.slice`; see there."""
+    ties = {key: [value] if isinstance(value, str | int | np.integer) else list(value) for key, value in ties.items()}
+    spoken = [*free, *ties, *(t for group in ties.values() for t in group)]
+    if box.names is None and (any(isinstance(f, str) for f in spoken) or isinstance(at, Mapping)):
+        return NamedSlice(box, free, at, ties)
+    index = {name: j for j, name in enumerate(box.names or ())}
+    members = _members(box, index, free, ties)
+    x0 = _anchor(box, index, at)
+    P = np.zeros((box.n_inputs, len(free)))
+    for k, group in enumerate(members):
+        P[list(group), k] = 1.0
+        x0[list(group)] = 0.0
+    return Slice(x0, P, box, free=tuple(members))
+
+
+def _members(box: Box, index: dict[str, int], free: tuple, ties: dict) -> list[tuple[int, ...]]:
+    """Which features move with each coordinate of u, the free one first."""
+    if not free:
+        raise DomainError("slice: free names no feature")
+    heads = [_feature(box, index, f) for f in free]
+    followers = {_feature(box, index, head): [_feature(box, index, t) for t in group] for head, group in ties.items()}
+    stray = [h for h in followers if h not in heads]
+    if stray:
+        raise DomainError(f"slice: ties are given for feature {stray[0]}, which is not free")
+    members = [(h, *(t for t in followers.get(h, []) if t != h)) for h in heads]
+    flat = [j for group in members for j in group]
+    if len(set(flat)) < len(flat):
+        raise DomainError("slice: a feature moves with two coordinates at once")
+    return members
+
+
+def _feature(box: Box, index: dict[str, int], f) -> int:
+    if isinstance(f, str):
+        if f not in index:
+            from difflib import get_close_matches
+
+            near = get_close_matches(f, index, n=1)
+            raise DomainError(f"no feature is called '{f}'" + (f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(index)}"))
+        return index[f]
+    j = int(f)
+    if not -box.n_inputs <= j < box.n_inputs:
+        raise DomainError(f"feature {j}: there are {box.n_inputs}")
+    return j % box.n_inputs
+
+
+def _anchor(box: Box, index: dict[str, int], at) -> np.ndarray:
+    if isinstance(at, Mapping):
+        x0 = np.full(box.n_inputs, np.nan)
+        for name, value in at.items():
+            x0[_feature(box, index, name)] = value
+        x0 = np.where(np.isnan(x0) & (box.lower == box.upper), box.lower, x0)
+        return np.where(np.isnan(x0), (box.lower + box.upper) / 2, x0)
+    x0 = np.array(at, dtype=np.float64).ravel()
+    if len(x0) != box.n_inputs:
+        raise DomainError(f"slice: at has {len(x0)} entries, the box has {box.n_inputs} features")
+    return x0
