@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import NoDecision
 from .graph import Graph, GraphBuilder, as_batch, is_piecewise_linear
 from .op import AffineOp, Pick
+from .table import TableEncoder
 
 LINKS = ("identity", "softmax", "log_softmax", "sigmoid")
 
@@ -26,6 +27,7 @@ class Network:
     "log_softmax", "sigmoid"). feature_names: d strings. class_names: one a class (two for a single sigmoid output).
     units: of the features, "" where there is none. task: "classification", "regression" or None (unknown).
     fidelity: largest relative error against the original runtime, None where there was none to ask.
+    table: how rows of a raw frame become inputs, for a model that takes categories (`net.table.encode(frame)`).
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Network:
     task: str | None = None
     fidelity: Any = None
     source: str = ""
+    table: TableEncoder | None = None
 
     def __post_init__(self):
         assert self.link in LINKS, self.link

@@ -15,6 +15,7 @@ from ..errors import FileFormatError
 from .graph import Graph
 from .network import Network
 from .op import Node, Op
+from .table import TableEncoder
 
 FORMAT = 1
 
@@ -40,6 +41,7 @@ def save_network(net: Network, path: str | Path) -> Path:
         path = path.with_name(path.name + ".npz")
     text, arrays = canonical(net)
     names = {k: getattr(net, k) for k in ("feature_names", "class_names", "units", "task", "source")}
+    names["table"] = None if net.table is None else net.table.to_json()
     fidelity = dataclasses.asdict(net.fidelity) if dataclasses.is_dataclass(net.fidelity) else net.fidelity
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -72,7 +74,9 @@ def load_network(path: str | Path) -> Network:
             fields = {k: _decode(v, arrays) for k, v in n["fields"].items()}
             nodes.append(Node(n["name"], ops[n["op"]](**fields), tuple(n["inputs"]), tuple(n["shape"])))
         graph = Graph(tuple(what["input_shape"]), tuple(nodes), what["output"])
-        return Network(graph, what["link"], **{k: tuple(v) if isinstance(v, list) else v for k, v in names.items()})
+        table = names.pop("table", None)
+        return Network(graph, what["link"], **{k: tuple(v) if isinstance(v, list) else v for k, v in names.items()},
+                       table=None if table is None else TableEncoder.from_json(table))
     except (KeyError, TypeError, ValueError) as e:
         raise FileFormatError(f"{path} does not describe a network of this version: {e!r}") from e
 
