@@ -109,7 +109,7 @@ def _categories(series, name: str, known: tuple[Any, ...]) -> np.ndarray:
     _refuse(missing & (codes < 0), series, f"column '{name}' has missing values",
             "fill them first, as the model's imputer would, or leave those rows out")
     _refuse(codes < 0, series, f"column '{name}' has categories that the model was not trained on",
-            f"the model knows {_quoted(known)}")
+            f"the model knows {_quoted(v for v in known if v is not None)}")
     return codes
 
 
@@ -117,7 +117,7 @@ def _refuse(bad: np.ndarray, series, what: str, way_out: str) -> None:
     """DataError naming the bad rows (by the frame's index) and their values, if there are any."""
     rows = np.flatnonzero(bad)
     if len(rows):
-        shown = ", ".join(f"{series.index[r]!r} ({series.iloc[r]!r})" for r in rows[:MOST_ROWS_NAMED])
+        shown = ", ".join(f"{series.index[r]} ({series.iloc[r]})" for r in rows[:MOST_ROWS_NAMED])
         more = f" and {len(rows) - MOST_ROWS_NAMED} more" if len(rows) > MOST_ROWS_NAMED else ""
         raise DataError(f"{what}.\n  Rows           {shown}{more}\n  To go on       {way_out}")
 
