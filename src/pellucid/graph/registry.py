@@ -27,7 +27,8 @@ class Record:
     framework: "onnx" | "torch" | "keras"; kind: the framework's name of the operation ("Gemm", "aten.relu", "Dense").
     args: by position, a `Value`, a float/int numpy constant, or None where left out.
     attrs: attributes and keyword arguments. `batch`: size of the batch axis while tracing (first axis of shapes in attrs
-    or constants that speak of whole tensors, such as a Reshape's target).
+    or constants that speak of whole tensors, such as a Reshape's target); 0 where tensors have no batch axis at all, and
+    per-sample shapes are whole shapes.
     """
 
     framework: str
@@ -54,6 +55,45 @@ class Record:
         if isinstance(arg, Value):
             raise unsupported(self, f"argument {i} depends on the input; a constant is needed there")
         return np.asarray(arg)
+
+
+    # ---- between whole tensors, of which frameworks speak, and samples, of which ops do
+    @property
+    def lead(self) -> int:
+        """Leading axes that are batch: 1, or 0 where there is none."""
+        return 1 if self.batch else 0
+
+    def whole(self, value: Value) -> Shape:
+        """The shape of the whole tensor, batch axis included."""
+        return (self.batch, *value.shape) if self.batch else value.shape
+
+    def axis(self, a: int, value: Value | None = None) -> int:
+        """The sample's axis for axis `a` of the whole tensor (negative counts from the end)."""
+        rank = len((value or self.values[0]).shape) + self.lead
+        if not -rank <= a < rank:
+            raise unsupported(self, f"axis {a} of a tensor of {rank} axes")
+        a = a % rank - self.lead
+        if a < 0:
+            raise unsupported(self, "it works along the batch axis, so that rows would depend on each other")
+        return a
+
+    def target(self, shape: Shape) -> Shape:
+        """The sample's shape for a whole tensor's target shape."""
+        if self.batch and (not len(shape) or shape[0] != self.batch):
+            raise unsupported(self, f"its result has shape {tuple(shape)} for a batch of {self.batch}: the batch axis is gone")
+        return tuple(int(n) for n in shape[self.lead:])
+
+    def sample_constant(self, i: int, rank: int | None = None) -> np.ndarray:
+        """Constant argument i, float64, as it broadcasts against one sample of `rank` axes (default: the first value's)."""
+        c = np.array(self.constant(i), dtype=np.float64)
+        rank = len(self.values[0].shape) if rank is None else rank
+        while c.ndim > rank and c.shape[0] == 1 and (self.lead or c.ndim > rank + self.lead):
+            c = c[0]
+        if c.ndim == rank + 1 and self.batch and len(c) == self.batch and (c == c[:1]).all():
+            c = c[0]                                            # made from the traced batch size: every row the same
+        if c.ndim > rank:
+            raise unsupported(self, f"a constant of shape {c.shape} does not broadcast against one sample of {rank} axes")
+        return c
 
 
 Speller = Callable[[Record], "Op | tuple[Op, ...] | None"]

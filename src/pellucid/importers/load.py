@@ -112,7 +112,7 @@ def _named(net: Network, link, feature_names, class_names, units) -> Network:
     """The network with the link and the names that the caller gave; its own where he gave none."""
     changes: dict[str, Any] = {}
     if link is not None and link != net.link:
-        changes |= {"link": link, "class_names": (), "task": "regression" if link == "identity" else "classification"}
+        changes |= {"link": link, "class_names": (), "task": None if link == "identity" else "classification"}
     given = {"feature_names": feature_names, "class_names": class_names, "units": units}
     changes |= {k: tuple(str(s) for s in v) for k, v in given.items() if v is not None}
     return replace(net, **changes) if changes else net

@@ -1,4 +1,4 @@
-"""Linear: y = W x + b on flat samples."""
+"""Linear: y = W x + b along the last axis, as Gemm, MatMul, Dense and nn.Linear say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from ..graph.arrays import like
-from ..graph.op import AffineOp, Shape
+from ..graph.arrays import exact, like
+from ..graph.op import AffineOp, Op, Shape
+from ..graph.registry import Record, Value, spelled, unsupported
+from .rearrange import Transpose
+from .scale import Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,3 +34,24 @@ class Linear(AffineOp):
         copies = int(np.prod(inputs[0][:-1]))
         A = sp.csr_array(self.W) if copies == 1 else sp.csr_array(sp.kron(sp.eye_array(copies), self.W))
         return [A], np.tile(self.b, copies)
+
+
+@spelled("onnx", "Gemm")
+def _(record: Record):
+    """alpha A' B' + beta C."""
+    if not isinstance(record.args[0], Value) or len(record.values) > 1:
+        raise unsupported(record, "only a constant B (and C) is a linear layer")
+    x = record.args[0]
+    if len(x.shape) + record.lead != 2 or (record.get("transA", 0) and record.lead):
+        raise unsupported(record, "A has to be (batch, features), not transposed")
+    B = exact(record.constant(1))
+    if B.ndim != 2:
+        raise unsupported(record, f"B has shape {B.shape}, and has to be a matrix")
+    W = float(record.get("alpha", 1.0)) * (B if record.get("transB", 0) else B.T)
+    C = float(record.get("beta", 1.0)) * exact(record.constant(2, default=0.0))
+    turn: tuple[Op, ...] = (Transpose((1, 0)),) if record.get("transA", 0) else ()
+    if C.size not in (1, len(W)):                               # (rows, outputs), possible without a batch axis only
+        return (*turn, Linear(W, np.zeros(len(W))), Scale(np.array(1.0), record.sample_constant(2) * record.get("beta", 1.0)))
+    if C.ndim == 2 and C.shape[1] == 1 and len(W) > 1 and C.shape[0] > 1:
+        raise unsupported(record, f"C has shape {C.shape}: one number a row of the batch")
+    return (*turn, Linear(W, np.broadcast_to(C.reshape(-1), len(W)).copy()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph.op import ElementwisePL, Shape
+from ..graph.registry import Record, spelled
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,13 @@ class ReLU(ElementwisePL):
 
     def __call__(self, *xs):
         return xs[0].clip(min=0.0)
+
+
+@spelled("onnx", "Relu")
+def _(record: Record):
+    return ReLU()
+
+
+@spelled("sklearn", "relu")
+def _(record: Record):
+    return ReLU()

@@ -1,0 +1,82 @@
+"""AvgPool: the mean of each window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..graph.arrays import is_torch, like
+from ..graph.op import AffineOp, Shape, size
+from ..graph.registry import Record, spelled
+from .conv import with_batch, without_batch
+from .windows import Padding, torch_padding, window_attributes, window_counts, windows
+
+
+@dataclass(frozen=True)
+class AvgPool(AffineOp):
+    """The mean of each window of a sample (channels, *spatial).
+
+    Divided by the entries inside, or with count_include_pad by those in the padding too (but not by those beyond it, which
+    only ceil_mode reaches).
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Padding
+    dilation: tuple[int, ...]
+    ceil_mode: bool = False
+    count_include_pad: bool = False
+
+    @property
+    def _window(self):
+        return self.kernel, self.stride, self.padding, self.dilation
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        return (x[0], *window_counts(x[1:], *self._window, self.ceil_mode))
+
+    def _share(self, spatial: Shape, counts: Shape) -> np.ndarray:
+        """(*counts) one over the number of entries that each window divides by."""
+        inside = np.ones(spatial)
+        padding = self.padding
+        if self.count_include_pad:
+            inside, padding = np.pad(inside, padding, constant_values=1.0), ((0, 0),) * len(padding)
+        seen = windows(inside, self.kernel, self.stride, padding, self.dilation, counts, 0.0)
+        return 1.0 / seen.sum(axis=tuple(range(-len(counts), 0)))
+
+    def __call__(self, *xs):
+        (x,) = xs
+        counts = self.shape(tuple(x.shape[1:]))[1:]
+        share = like(self._share(tuple(x.shape[2:]), counts), x)
+        if is_torch(x):
+            return self._torch_sums(x, counts) * share
+        return windows(x, *self._window, counts, 0.0).sum(axis=tuple(range(-len(counts), 0))) * share
+
+    def _torch_sums(self, x, counts: Shape):
+        """Sums as a convolution of each channel with ones."""
+        import torch
+        import torch.nn.functional as F
+
+        x = F.pad(x, torch_padding(x.shape[2:], *self._window, counts))
+        conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(counts)]
+        ones = torch.ones((x.shape[1], 1, *self.kernel), dtype=x.dtype, device=x.device)
+        return conv(x, ones, None, self.stride, 0, self.dilation, x.shape[1])
+
+    def matrices(self, *inputs: Shape):
+        (x,) = inputs
+        out = self.shape(x)
+        seen = windows(np.arange(size(x)).reshape(x), *self._window, out[1:], -1).reshape(size(out), -1)
+        rows = np.broadcast_to(np.arange(size(out))[:, None], seen.shape)
+        values = np.broadcast_to(np.tile(self._share(x[1:], out[1:]).ravel(), x[0])[:, None], seen.shape)
+        inside = seen >= 0
+        return [sp.csr_array((values[inside], (rows[inside], seen[inside])), shape=(size(out), size(x)))], np.zeros(size(out))
+
+
+@spelled("onnx", "AveragePool")
+def _(record: Record):
+    kernel = tuple(int(k) for k in record.get("kernel_shape"))
+    window = window_attributes(record, without_batch(record)[1:], kernel)
+    return with_batch(record, AvgPool(kernel, **window, ceil_mode=bool(record.get("ceil_mode", 0)),
+                                      count_include_pad=bool(record.get("count_include_pad", 0))))

@@ -1,0 +1,101 @@
+"""Conv: convolution over one, two or three spatial axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..graph.arrays import exact, is_torch, like
+from ..graph.op import AffineOp, Shape, size
+from ..graph.registry import Record, Value, spelled, unsupported
+from .rearrange import Reshape
+from .windows import Padding, torch_padding, window_attributes, window_counts, windows
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(AffineOp):
+    """Cross-correlation of a sample (channels, *spatial) with W, plus b for each output channel.
+
+    W: (out, channels / groups, *kernel), b: (out,), padding: (before, after) for each spatial axis, with zeros.
+    """
+
+    W: np.ndarray
+    b: np.ndarray
+    stride: tuple[int, ...]
+    padding: Padding
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def _window(self):
+        return self.W.shape[2:], self.stride, self.padding, self.dilation
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        if len(x) != self.W.ndim - 1 or x[0] != self.W.shape[1] * self.groups or len(self.W) % self.groups:
+            raise ValueError(f"a Conv with weights {self.W.shape} in {self.groups} groups got a tensor of shape {x}")
+        return (len(self.W), *window_counts(x[1:], *self._window))
+
+    def __call__(self, *xs):
+        (x,) = xs
+        counts = self.shape(tuple(x.shape[1:]))[1:]
+        if is_torch(x):
+            return self._torch(x, counts)
+        g, out = self.groups, len(self.W)
+        seen = windows(x, *self._window, counts, 0.0)           # (n, channels, *counts, *kernel)
+        axes = len(counts)
+        seen = np.moveaxis(seen.reshape(len(x), g, -1, *seen.shape[2:]), 2, 2 + axes)
+        columns = seen.reshape(len(x), g, size(counts), -1)     # (n, groups, windows, channels / groups * kernel)
+        y = columns @ np.swapaxes(self.W.reshape(g, out // g, -1), 1, 2)
+        return np.swapaxes(y, 2, 3).reshape(len(x), out, *counts) + self.b.reshape(-1, *[1] * axes)
+
+    def _torch(self, x, counts: Shape):
+        import torch.nn.functional as F
+
+        x = F.pad(x, torch_padding(x.shape[2:], *self._window, counts))
+        conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(counts)]
+        return conv(x, like(self.W, x), like(self.b, x), self.stride, 0, self.dilation, self.groups)
+
+    def matrices(self, *inputs: Shape):
+        (x,) = inputs
+        out = self.shape(x)
+        counts, g = out[1:], self.groups
+        each, P = len(self.W) // g, size(out[1:])
+        seen = windows(np.arange(size(x)).reshape(x), *self._window, counts, -1)
+        seen = seen.reshape(g, x[0] // g, P, -1).transpose(0, 2, 1, 3).reshape(g, 1, P, -1)     # (groups, 1, windows, weights)
+        full = (g, each, P, seen.shape[3])
+        columns = np.broadcast_to(seen, full)
+        rows = np.broadcast_to(np.arange(len(self.W) * P).reshape(g, each, P, 1), full)
+        values = np.broadcast_to(self.W.reshape(g, each, 1, -1), full)
+        inside = columns >= 0
+        A = sp.csr_array((values[inside], (rows[inside], columns[inside])), shape=(size(out), size(x)))
+        return [A], np.repeat(self.b, P)
+
+
+@spelled("onnx", "Conv")
+def _(record: Record):
+    if not isinstance(record.args[0], Value) or len(record.values) > 1:
+        raise unsupported(record, "its weights depend on the input")
+    W = exact(record.constant(1))
+    shape = without_batch(record)
+    b = exact(record.constant(2, default=np.zeros(len(W))))
+    conv = Conv(W, b, **window_attributes(record, shape[1:], W.shape[2:]), groups=int(record.get("group", 1)))
+    return with_batch(record, conv)
+
+
+def without_batch(record: Record) -> Shape:
+    """(channels, *spatial) of the record's first value, the batch axis left out even where it is part of the sample."""
+    shape = record.values[0].shape
+    if len(shape) + record.lead < 3 or (not record.lead and shape[0] != 1):
+        raise unsupported(record, "channels and at least one spatial axis are needed behind the batch axis")
+    return shape[1 - record.lead:]
+
+
+def with_batch(record: Record, op) -> AffineOp | tuple:
+    """The op on (channels, *spatial), wrapped where the sample carries a batch axis of one."""
+    if record.lead:
+        return op
+    shape = without_batch(record)
+    return Reshape(shape), op, Reshape((1, *op.shape(shape)))

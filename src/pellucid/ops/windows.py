@@ -1,0 +1,80 @@
+"""Sliding windows: what convolutions and pools share. Spatial axes are the last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..graph.op import Shape
+from ..graph.registry import Record, unsupported
+
+Padding = tuple[tuple[int, int], ...]
+
+
+def window_counts(spatial: Sequence[int], kernel, stride, padding: Padding, dilation, ceil_mode: bool = False) -> Shape:
+    """How many windows there are along each spatial axis. ValueError where none fits.
+
+    With ceil_mode a last window may run over the end, but has to begin inside the input or the padding before it.
+    """
+    if not len(spatial) == len(kernel) == len(stride) == len(padding) == len(dilation):
+        raise ValueError(f"a window of {len(kernel)} axes, a tensor of {len(spatial)} spatial axes")
+    counts = []
+    for n, k, s, (lo, hi), d in zip(spatial, kernel, stride, padding, dilation, strict=True):
+        room = n + lo + hi - (d * (k - 1) + 1)
+        if min(k, s, d) < 1 or min(lo, hi) < 0 or room < 0:
+            raise ValueError(f"a window of {k} (stride {s}, dilation {d}, padding {lo}, {hi}) does not fit {n} entries")
+        count = (-(-room // s) if ceil_mode else room // s) + 1
+        if ceil_mode and (count - 1) * s >= n + lo:
+            count -= 1
+        counts.append(count)
+    return tuple(counts)
+
+
+def windows(x: np.ndarray, kernel, stride, padding: Padding, dilation, counts: Shape, fill) -> np.ndarray:
+    """(.., *counts, *kernel) of x: (.., *spatial), with `fill` where a window looks outside."""
+    axes = len(kernel)
+    reach = [(c - 1) * s + d * (k - 1) + 1 for c, s, d, k in zip(counts, stride, dilation, kernel, strict=True)]
+    spread = [(lo, max(r - lo - n, 0)) for (lo, _), r, n in zip(padding, reach, x.shape[-axes:], strict=True)]
+    x = np.pad(x, [(0, 0)] * (x.ndim - axes) + spread, constant_values=fill)
+    view = np.lib.stride_tricks.sliding_window_view(
+        x, [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)], axis=tuple(range(-axes, 0)))
+    pick = [slice(0, r, s) for r, s in zip(counts_reach(counts, stride), stride, strict=True)]
+    inside = [slice(None, None, d) for d in dilation]
+    return view[(..., *pick, *inside)]
+
+
+def counts_reach(counts: Shape, stride) -> list[int]:
+    """One behind the beginning of the last window, along each axis."""
+    return [(c - 1) * s + 1 for c, s in zip(counts, stride, strict=True)]
+
+
+def torch_padding(spatial, kernel, stride, padding: Padding, dilation, counts: Shape) -> list[int]:
+    """The argument of torch.nn.functional.pad (last axis first), such that exactly `counts` windows fit."""
+    out: list[int] = []
+    for n, k, s, (lo, _), d, c in zip(spatial, kernel, stride, padding, dilation, counts, strict=True):
+        out = [lo, (c - 1) * s + d * (k - 1) + 1 - lo - n, *out]     # may be negative: then it cuts
+    return out
+
+
+def window_attributes(record: Record, spatial: Sequence[int], kernel: Sequence[int]) -> dict:
+    """stride, padding and dilation of an ONNX Conv or pool, auto_pad resolved."""
+    axes = len(kernel)
+    if len(spatial) != axes:
+        raise unsupported(record, f"a window of {axes} axes over {len(spatial)} spatial axes")
+    stride = tuple(int(s) for s in record.get("strides", [1] * axes))
+    dilation = tuple(int(d) for d in record.get("dilations", [1] * axes))
+    auto = record.get("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        padding = tuple(_same(n, k, s, d, auto == "SAME_UPPER") for n, k, s, d in zip(spatial, kernel, stride, dilation, strict=True))
+    else:
+        pads = [0] * (2 * axes) if auto == "VALID" else [int(p) for p in record.get("pads", [0] * (2 * axes))]
+        padding = tuple((pads[k], pads[axes + k]) for k in range(axes))
+    return {"stride": stride, "padding": padding, "dilation": dilation}
+
+
+def _same(n: int, k: int, s: int, d: int, upper: bool) -> tuple[int, int]:
+    """Padding such that there are ceil(n / s) windows; the odd one goes behind (upper) or before."""
+    total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
+    small, large = total // 2, total - total // 2
+    return (small, large) if upper else (large, small)
