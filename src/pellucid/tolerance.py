@@ -14,3 +14,10 @@ FIDELITY = 1e-4
 
 A float32 runtime agrees to about 1e-6 on ordinary networks, deep ones with cancellation to 1e-5; a wrong import (a transposed
 weight, another padding) is off by far more than 1e-3."""
+
+ON_FACE = 1e-9
+"""How far outside a polygon a point may lie and still count as on its face, relative to the domain. Ten times GEOMETRIC:
+faces lie within GEOMETRIC of where they are drawn."""
+
+ON_PLANE = 1e-9
+"""How far from a slice's plane a point may lie, relative to its size, and still count as in it: a few roundings of x0 + P u."""
