@@ -55,9 +55,10 @@ def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
     rows, norms = rows[~constant], norms[~constant]
     n, c = G[rows] / norms[:, None], h[rows] / norms
     centre, radius = _bounding(n, c)
-    # in coordinates where the set is of size about 1 and near the origin
-    c = (c - n @ centre) / radius
-    polygon = _clip(n, c, np.arange(len(rows)))
+    # in coordinates where the set's bounding box is [-1, 1]^2
+    c, n = c - n @ centre, n * radius
+    norms = np.linalg.norm(n, axis=1)
+    polygon = _clip(n / norms[:, None], c / norms, np.arange(len(rows)))
     if polygon is None or len(polygon.vertices) < 3 or polygon.area <= 16 * np.finfo(float).eps:
         raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
     return Polygon(polygon.vertices * radius + centre, rows[polygon.faces])
