@@ -1,1 +1,59 @@
-"""pellucid: exact and certified explanation of neural networks."""
+"""pellucid: exact and certified explanation of neural networks.
+
+    net = pel.load("model.onnx")
+    atlas = pel.linear_regions(net, pel.Box(lower, upper).slice(free=("age", "income"), at=x0), by="class")
+    pel.describe(atlas, output="approved").to_frame()
+
+Names are imported when they are first used, so that `import pellucid` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_HOME = {
+    "load": "importers", "Network": "graph",
+    "Box": "geometry", "Slice": "geometry",
+    "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
+    "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
+    "abrupt_changes": "explain", "favoured_output": "explain",
+    "Certificate": "certificate", "Status": "certificate",
+    "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
+    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
+    "Interrupted": "errors",
+}
+
+__all__ = [*_HOME, "__version__", "plot"]
+
+if TYPE_CHECKING:
+    from . import plots as plot
+    from .atlas import Atlas, PartialAtlas, Region, linear_regions, load_atlas
+    from .certificate import Certificate, Status
+    from .errors import (DataError, DomainError, FidelityError, FileFormatError, Interrupted, MissingExtra, ModelError, NoDecision,
+                         NotPiecewiseLinear, PellucidError, UnsupportedOp)
+    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
+    from .geometry import Box, Slice
+    from .graph import Network
+    from .importers import load
+
+    __version__: str
+
+
+def __getattr__(name: str):
+    if name == "plot":
+        value = import_module(".plots", __name__)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("pellucid")
+    elif name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module 'pellucid' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,3 +21,9 @@ faces lie within GEOMETRIC of where they are drawn."""
 
 ON_PLANE = 1e-9
 """How far from a slice's plane a point may lie, relative to its size, and still count as in it: a few roundings of x0 + P u."""
+
+CHECK_AREA = 1e-9
+"""Areas of an atlas add up to the domain's within this, relative."""
+
+CHECK_VALUE = 1e-9
+"""A region's map equals the network, and its neighbour on their facet, within this of the outputs' scale."""

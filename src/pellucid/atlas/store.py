@@ -1,0 +1,168 @@
+"""Atlases as directories: Parquet columns, the network, a JSON manifest (DESIGN 8). No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..certificate import Certificate, Status
+from ..errors import FileFormatError
+from ..geometry import Box, Slice
+from ..graph.store import load_network
+from ..regions import Cells
+
+if TYPE_CHECKING:
+    from .atlas import Atlas
+
+FORMAT = 1
+
+
+def save_atlas(atlas: Atlas, path: str | Path) -> Path:
+    """Write under a temporary name beside `path`, then rename: a crash leaves the old atlas or none.
+
+    FileExistsError where `path` is something else than an atlas.
+    """
+    path = Path(path)
+    if path.exists() and not (path / "manifest.json").is_file():
+        raise FileExistsError(f"{path} exists and is not an atlas: give another name, or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write(atlas, temporary)
+        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _write(atlas: Atlas, folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cells, K = atlas.cells, len(atlas)
+    # reading the network back gives class names and all
+    atlas.network.save(folder / "network.npz")
+    columns: dict[str, Any] = {
+        "code": _fixed(cells.codes.reshape(K, -1)),
+        "vertices": _ragged(_fixed(cells.vertices), cells.vertex_ptr),
+        "edge_seam": _ragged(pa.array(cells.edge_seam), cells.vertex_ptr),
+        "coef_u": _fixed(cells.coef.reshape(K, -1)),
+        "intercept_u": _fixed(cells.intercept.reshape(K, -1)),
+        "volume": pa.array(cells.area),
+    }
+    for name in ("first", "second"):
+        if getattr(cells, name) is not None:
+            columns[name] = pa.array(getattr(cells, name))
+    pq.write_table(pa.table(columns), folder / "regions.parquet", compression="zstd")
+    pq.write_table(pa.table({"column": cells.seams[:, 0], "low": cells.seams[:, 1], "high": cells.seams[:, 2]}), folder / "seams.parquet",
+                   compression="zstd")
+    pq.write_table(pa.table({"vertices": _ragged(_fixed(cells.rest_vertices), cells.rest_ptr)}), folder / "unexplored.parquet")
+    (folder / "manifest.json").write_text(json.dumps(_manifest(atlas), indent=1))
+
+
+def _fixed(a: np.ndarray):
+    """(n, w) numbers as a column of fixed-size lists."""
+    import pyarrow as pa
+
+    a = np.ascontiguousarray(a)
+    return pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), a.shape[1]) if a.shape[1] else pa.array([[]] * len(a), pa.list_(pa.null()))
+
+
+def _ragged(values, ptr: np.ndarray):
+    import pyarrow as pa
+
+    return pa.LargeListArray.from_arrays(pa.array(np.asarray(ptr, dtype=np.int64)), values)
+
+
+def _manifest(atlas: Atlas) -> dict:
+    domain, box = atlas.domain, atlas.domain.box
+    certificate = atlas.certificate
+    versions = {name: metadata.version(name) for name in ("pellucid", "numpy", "pyarrow")}
+    return {
+        "format": FORMAT, "kind": "pellucid atlas", "digest": atlas.network.digest, "versions": versions, "rows": len(atlas),
+        "outputs": atlas.network.n_outputs, "words": int(atlas.cells.codes.shape[1]), "by": atlas.by, "threshold": atlas.threshold,
+        "domain": {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
+                   "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(), "b": box.b.tolist()}},
+        "cells": {k: _plain(getattr(atlas.cells, k)) for k in ("unresolved", "unresolved_area", "ties", "complete", "reason")},
+        "certificate": {"claim": certificate.claim, "status": certificate.status.value, "reason": certificate.reason,
+                        "figures": {k: _plain(v) for k, v in certificate.figures.items()}},
+    }
+
+
+def _plain(v):
+    return v.item() if isinstance(v, np.generic) else v
+
+
+def load_atlas(path: str | Path) -> Atlas:
+    """Read what `Atlas.save` wrote. FileFormatError for anything else, and where the network is not the atlas's own."""
+    path = Path(path)
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+    except (OSError, ValueError) as e:
+        raise FileFormatError(f"{path} is not an atlas written by Atlas.save: {e}") from e
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != "pellucid atlas":
+        raise FileFormatError(f"{path} is an atlas of another format; this version reads {FORMAT}")
+    net = load_network(path / "network.npz")
+    if net.digest != manifest["digest"]:
+        raise FileFormatError(f"{path}: network.npz is not the network that the atlas was made of")
+    try:
+        return _read(path, manifest, net)
+    except FileFormatError:
+        raise
+    except Exception as e:
+        raise FileFormatError(f"{path} is damaged: {e}") from e
+
+
+def _read(path: Path, manifest: dict, net) -> Atlas:
+    from .atlas import Atlas, PartialAtlas
+
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path / "regions.parquet")
+    K, c, words = manifest["rows"], manifest["outputs"], manifest["words"]
+    if table.num_rows != K:
+        raise FileFormatError(f"{path}: the manifest speaks of {K} rows, regions.parquet has {table.num_rows}")
+
+    def flat(name: str, dtype) -> np.ndarray:
+        column = table.column(name).combine_chunks()
+        while hasattr(column, "flatten") and str(column.type).find("list") >= 0:
+            column = column.flatten()
+        return np.array(column.to_numpy(zero_copy_only=False), dtype=dtype)
+
+    def optional(name: str):
+        return flat(name, np.int32) if name in table.column_names else None
+
+    rest = pq.read_table(path / "unexplored.parquet").column("vertices").combine_chunks()
+    seams = pq.read_table(path / "seams.parquet")
+    vertices = table.column("vertices").combine_chunks()
+    cells = Cells(
+        codes=flat("code", np.uint64).reshape(K, words) if words else np.zeros((K, 0), np.uint64),
+        vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2), edge_seam=flat("edge_seam", np.int32),
+        seams=np.column_stack([np.array(seams.column(k), dtype=np.int32) for k in ("column", "low", "high")]).reshape(-1, 3),
+        coef=flat("coef_u", float).reshape(K, c, 2), intercept=flat("intercept_u", float).reshape(K, c), area=flat("volume", float),
+        first=optional("first"), second=optional("second"), rest_ptr=np.array(rest.offsets, dtype=np.int64),
+        rest_vertices=np.array(rest.flatten().flatten().to_numpy(zero_copy_only=False), dtype=float).reshape(-1, 2), **manifest["cells"])
+    d = manifest["domain"]
+    box = Box(d["box"]["lower"], d["box"]["upper"], d["box"]["names"], A=_rows(d["box"]["A"], net.n_inputs), b=d["box"]["b"])
+    P = np.array(d["P"])
+    free = None if d["free"] is None else tuple(tuple(f) for f in d["free"])
+    domain = Slice(d["x0"], P, box, A=_rows(d["A"], P.shape[1]), b=d["b"], free=free)
+    said = manifest["certificate"]
+    certificate = Certificate(said["claim"], Status(said["status"]), said["reason"], said["figures"])
+    return (Atlas if cells.complete else PartialAtlas)(net, domain, cells, manifest["by"], manifest["threshold"], certificate)
+
+
+def _rows(A: list, width: int) -> np.ndarray:
+    return np.array(A, dtype=float).reshape(-1, width)
