@@ -66,7 +66,7 @@ def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
 
 def _bounding(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre and half-widths (2,) of the bounding box of { n u <= c }, by linear programming; n has unit rows."""
-    axis = np.abs(n).max(axis=1) == 1.0
+    axis = (n == 0).any(axis=1)
     lower, upper = np.full(2, -np.inf), np.full(2, np.inf)
     for j in range(2):
         up, down = axis & (n[:, j] == 1), axis & (n[:, j] == -1)
