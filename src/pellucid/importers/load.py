@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..graph.network import LINKS, Network
+from ..graph.rewrite import compress
 from .fidelity import Original, check_fidelity
 
 Imported = tuple[Network, Original | None, str]
@@ -37,6 +38,7 @@ def load(source: Any, *, input_shape: Sequence[int] | None = None, feature_names
     if link is not None and link not in LINKS:
         raise ValueError(f"link={link!r}; it can be one of {', '.join(LINKS)}")
     net, original, runtime = _import(source, input_shape, activation, orientation)
+    net = replace(net, graph=compress(net.graph))
     if original is not None:
         net = replace(net, fidelity=check_fidelity(net, original, check_with, runtime=runtime))
     return _named(net, link, feature_names, class_names, units)

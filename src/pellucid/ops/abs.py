@@ -24,3 +24,8 @@ class Abs(ElementwisePL):
 @spelled("onnx", "Abs")
 def _(record: Record):
     return Abs()
+
+
+@spelled("torch", "aten.abs")
+def _(record: Record):
+    return Abs()

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from ..graph.arrays import is_torch, like
 from ..graph.op import AffineOp, Shape, size
-from ..graph.registry import Record, spelled
+from ..graph.registry import Record, spelled, unsupported
 from .conv import with_batch, without_batch
-from .windows import Padding, torch_padding, window_attributes, window_counts, windows
+from .windows import Padding, adaptive_kernel, per_axis, torch_padding, window_attributes, window_counts, windows
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,24 @@ def _(record: Record):
     window = window_attributes(record, without_batch(record)[1:], kernel)
     return with_batch(record, AvgPool(kernel, **window, ceil_mode=bool(record.get("ceil_mode", 0)),
                                       count_include_pad=bool(record.get("count_include_pad", 0))))
+
+
+@spelled("torch", "aten.avg_pool1d", "aten.avg_pool2d", "aten.avg_pool3d")
+def _(record: Record):
+    if record.get("divisor_override") is not None:
+        raise unsupported(record, "divisor_override")
+    (x,) = record.values
+    axes = len(x.shape) - 1
+    kernel = per_axis(record.get("kernel_size"), axes)
+    stride = per_axis(record.get("stride") or kernel, axes)
+    padding = tuple((p, p) for p in per_axis(record.get("padding", 0), axes))
+    return AvgPool(kernel, stride, padding, (1,) * axes, bool(record.get("ceil_mode", False)), bool(record.get("count_include_pad", True)))
+
+
+@spelled("torch", "aten.adaptive_avg_pool1d", "aten.adaptive_avg_pool2d", "aten.adaptive_avg_pool3d",
+         "aten._adaptive_avg_pool2d", "aten._adaptive_avg_pool3d")
+def _(record: Record):
+    (x,) = record.values
+    axes = len(x.shape) - 1
+    kernel = adaptive_kernel(record, x.shape[1:], record.get("output_size"))
+    return AvgPool(kernel, kernel, ((0, 0),) * axes, (1,) * axes)

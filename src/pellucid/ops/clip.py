@@ -8,7 +8,9 @@ import numpy as np
 
 from ..graph.arrays import exact, like, xp
 from ..graph.op import ElementwisePL, Shape
-from ..graph.registry import Record, spelled
+from ..graph.registry import Record, spelled, unsupported
+from ..graph.rewrite import fuses, vanishes
+from .relu import ReLU
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,32 @@ class Clip(ElementwisePL):
         return tuple(a[0] for a in out) if one else out
 
 
+@vanishes(Clip)
+def _(op: Clip, shape: Shape) -> bool:
+    return op.low is None and op.high is None
+
+
+@fuses(Clip, Clip)
+def _(first: Clip, second: Clip, shape: Shape):
+    """min(max(min(max(z, a), b), c), d) is min(max(z, max(a, c)), min(max(b, c), d))."""
+    low, high = _either(np.maximum, first.low, second.low), first.high
+    if high is not None and second.low is not None:
+        high = np.maximum(high, second.low)
+    high = _either(np.minimum, high, second.high)
+    return Clip(low if low is None or high is None else np.minimum(low, high), high)
+
+
+@fuses(ReLU, Clip)
+def _(first: ReLU, second: Clip, shape: Shape):
+    if second.low is not None or (second.high < 0).any():
+        return None
+    return Clip(np.array(0.0), second.high)
+
+
+def _either(f, a, b):
+    return b if a is None else a if b is None else f(a, b)
+
+
 def bound(value) -> np.ndarray | None:
     """A bound as Clip holds it: None where there is none."""
     if value is None or not np.size(value):
@@ -76,3 +104,34 @@ def _scalar(value):
 @spelled("sklearn", "clip")
 def _(record: Record):
     return Clip(bound(record.get("low")), bound(record.get("high")))
+
+
+@spelled("torch", "aten.clamp", "aten.clamp_min", "aten.clamp_max")
+def _(record: Record):
+    """Bounds are numbers (attributes) or tensors (arguments)."""
+    if len(record.values) != 1:
+        raise unsupported(record, "a bound that depends on the input", "torch.maximum and torch.minimum can be taken")
+    low, high = (bound(record.get(key, None)) for key in ("min", "max"))
+    tensors = dict(zip({"aten.clamp_min": ["min"], "aten.clamp_max": ["max"]}.get(record.kind.rpartition(".")[0], ["min", "max"]),
+                       range(1, len(record.args)), strict=False))
+    low = bound(record.sample_constant(tensors["min"])) if "min" in tensors and record.args[tensors["min"]] is not None else low
+    high = bound(record.sample_constant(tensors["max"])) if "max" in tensors and record.args[tensors["max"]] is not None else high
+    return None if low is None and high is None else Clip(low, high)
+
+
+@spelled("torch", "aten.hardtanh")
+def _(record: Record):
+    return Clip(bound(record.get("min_val", -1.0)), bound(record.get("max_val", 1.0)))
+
+
+@spelled("torch", "aten.relu6")
+def _(record: Record):
+    return Clip(bound(0.0), bound(6.0))
+
+
+@spelled("torch", "aten.threshold")
+def _(record: Record):
+    """x above the threshold, `value` below: continuous where they are equal."""
+    if record.get("threshold") != record.get("value"):
+        raise unsupported(record, f"it jumps from {record.get('value')} to {record.get('threshold')}")
+    return Clip(bound(record.get("value")), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,8 +10,10 @@ import scipy.sparse as sp
 from ..graph.arrays import exact, is_torch, like
 from ..graph.op import AffineOp, Shape, size
 from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.rewrite import fuses
 from .rearrange import Reshape
-from .windows import Padding, torch_padding, window_attributes, window_counts, windows
+from .scale import Scale
+from .windows import Padding, per_axis, torch_padding, window_attributes, window_counts, windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,33 @@ class Conv(AffineOp):
         return [A], np.repeat(self.b, P)
 
 
+@fuses(Conv, Scale)
+def _(first: Conv, second: Scale, shape: Shape):
+    axes = first.W.ndim - 2
+    if not (channels_only(second.weight, axes) and channels_only(second.bias, axes)):
+        return None
+    weight = np.broadcast_to(second.weight.reshape(-1), len(first.W))
+    W = weight.reshape(-1, *[1] * (axes + 1)) * first.W
+    return replace(first, W=W, b=weight * first.b + second.bias.reshape(-1))
+
+
+@fuses(Scale, Conv)
+def _(first: Scale, second: Conv, shape: Shape):
+    """A bias cannot move behind padding, which would have to be padded by another value than zero."""
+    axes, padded = second.W.ndim - 2, any(w for pair in second.padding for w in pair)
+    if not (channels_only(first.weight, axes) and channels_only(first.bias, axes)) or (padded and first.bias.any()):
+        return None
+    out, each = second.W.shape[:2]
+    weight, bias = (np.repeat(np.broadcast_to(c.reshape(-1), shape[0]).reshape(second.groups, 1, each), out // second.groups, axis=1)
+                    .reshape(out, each, *[1] * axes) for c in (first.weight, first.bias))
+    return replace(second, W=second.W * weight, b=second.b + (second.W * bias).sum(axis=tuple(range(1, axes + 2))))
+
+
+def channels_only(constant: np.ndarray, axes: int) -> bool:
+    """Does it vary from channel to channel only, with `axes` spatial axes behind?"""
+    return constant.size == 1 or (constant.ndim == axes + 1 and constant.size == len(constant))
+
+
 @spelled("onnx", "Conv")
 def _(record: Record):
     if not isinstance(record.args[0], Value) or len(record.values) > 1:
@@ -99,3 +128,22 @@ def with_batch(record: Record, op) -> AffineOp | tuple:
         return op
     shape = without_batch(record)
     return Reshape(shape), op, Reshape((1, *op.shape(shape)))
+
+
+@spelled("torch", "aten.conv1d", "aten.conv2d", "aten.conv3d", "aten.convolution")
+def _(record: Record):
+    """padding: numbers, "valid" or "same" (the odd one behind)."""
+    if not isinstance(record.args[0], Value) or len(record.values) > 1:
+        raise unsupported(record, "its weights depend on the input")
+    if record.get("transposed", False):
+        raise unsupported(record, "a transposed convolution", "interpolate and convolve instead, or export the model to ONNX")
+    W = exact(record.constant(1))
+    b = exact(record.constant(2, default=np.zeros(len(W))))
+    kernel, axes = W.shape[2:], W.ndim - 2
+    dilation, padding = per_axis(record.get("dilation", 1), axes), record.get("padding", 0)
+    if isinstance(padding, str):
+        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
+        sides = tuple((t // 2, t - t // 2) for t in total)
+    else:
+        sides = tuple((p, p) for p in per_axis(padding, axes))
+    return Conv(W, b, per_axis(record.get("stride", 1), axes), sides, dilation, int(record.get("groups", 1)))

@@ -60,3 +60,21 @@ def _(record: Record):
 @spelled("onnx", "Selu")
 def _(record: Record):
     return selu(float(record.get("alpha", 1.6732632423543772)), float(record.get("gamma", 1.0507009873554805)))
+
+
+@spelled("torch", "aten.elu")
+def _(record: Record):
+    """scale * (x above zero, alpha (exp(input_scale x) - 1) below)."""
+    op, gain = ELU(float(record.get("alpha", 1.0)), 1.0 / float(record.get("input_scale", 1.0))), float(record.get("scale", 1.0))
+    return op if gain == 1.0 else (op, Scale(np.array(gain), np.array(0.0)))
+
+
+@spelled("torch", "aten.celu")
+def _(record: Record):
+    alpha = float(record.get("alpha", 1.0))
+    return ELU(alpha, alpha)
+
+
+@spelled("torch", "aten.selu")
+def _(record: Record):
+    return selu(1.6732632423543772, 1.0507009873554805)

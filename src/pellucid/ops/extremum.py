@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 
 from ..graph.arrays import xp
-from ..graph.op import Op, SelectionOp, Shape, size
-from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.op import Node, Op, SelectionOp, Shape, size
+from ..graph.registry import Record, Value, spelled, spelling, unsupported
+from ..graph.rewrite import simplifies
 from .add import aligned
 from .clip import Clip
+from .leaky_relu import LeakyReLU
 from .rearrange import Expand
 from .reduce import keeping, reduced, reduction
+from .scale import Scale
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,20 @@ class ReduceExtremum(SelectionOp):
         return np.arange(out + 1) * (size(x) // out), moved.ravel()
 
 
+@simplifies(Extremum)
+def _(node: Node, before: list[Node | None]):
+    """max(x, a x) with 0 <= a <= 1, as some exporters write it, is a LeakyReLU."""
+    if node.op != Extremum(1) or len(node.inputs) != 2:
+        return None
+    for x, other in ((0, 1), (1, 0)):
+        scaled = before[other]
+        if scaled is not None and isinstance(scaled.op, Scale) and scaled.inputs == (node.inputs[x],) and not scaled.op.bias.any():
+            slope = scaled.op.weight
+            if scaled.op.weight.size == 1 and 0.0 <= float(slope.ravel()[0]) <= 1.0:
+                return LeakyReLU(float(slope.ravel()[0])), (node.inputs[x],)
+    return None
+
+
 @spelled("onnx", "Max", "Min")
 def _(record: Record):
     """Tensors among each other are a selection; with constants an elementwise function."""
@@ -86,3 +103,20 @@ def _(record: Record):
     (x,) = record.values
     axes = tuple(range(2 - record.lead, len(x.shape)))
     return keeping(x.shape, ReduceExtremum(axes), axes, True)
+
+
+@spelled("torch", "aten.maximum", "aten.max.other", "aten.fmax", "aten.minimum", "aten.min.other", "aten.fmin")
+def _(record: Record):
+    return spelling("onnx", "Max" if "max" in record.kind else "Min")(replace(record, kind="Max" if "max" in record.kind else "Min"))
+
+
+@spelled("torch", "aten.amax", "aten.max.dim", "aten.amin", "aten.min.dim")
+def _(record: Record):
+    if record.get("output", 0):
+        raise unsupported(record, "its second output, the winners' indices, is not continuous")
+    (x,), given = record.values, record.get("dim", [])
+    given = [given] if isinstance(given, int) else list(given)
+    if not given:
+        raise unsupported(record, "it reduces over all axes, the batch among them")
+    axes = tuple(sorted({record.axis(int(a)) for a in given}))
+    return keeping(x.shape, ReduceExtremum(axes, 1 if "max" in record.kind else -1), axes, bool(record.get("keepdim", False)))

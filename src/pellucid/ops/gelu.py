@@ -60,3 +60,8 @@ class GELUTanh(SmoothOp):
 @spelled("onnx", "Gelu")
 def _(record: Record):
     return GELUTanh() if record.get("approximate", "none") == "tanh" else GELU()
+
+
+@spelled("torch", "aten.gelu")
+def _(record: Record):
+    return GELUTanh() if record.get("approximate", "none") == "tanh" else GELU()

@@ -37,3 +37,14 @@ def _(record: Record):
 def _(record: Record):
     raise unsupported(record, "x * HardSigmoid(x) is quadratic between -3 and 3, and its slope jumps there: neither piecewise "
                       "linear nor smooth", "train with ReLU, SiLU or GELU in its place")
+
+
+@spelled("torch", "aten.hardsigmoid")
+def _(record: Record):
+    return HardSigmoid(1.0 / 6.0, 0.5)
+
+
+@spelled("torch", "aten.hardswish")
+def _(record: Record):
+    raise unsupported(record, "x * hardsigmoid(x) is quadratic between -3 and 3, and its slope jumps there: neither piecewise "
+                      "linear nor smooth", "train with ReLU, SiLU or GELU in its place")

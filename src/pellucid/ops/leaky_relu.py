@@ -63,3 +63,25 @@ def _(record: Record):
     if np.broadcast_shapes(slopes.shape, x.shape) != x.shape:
         raise unsupported(record, f"slopes of shape {slopes.shape}")
     return PReLU(slopes)
+
+
+@spelled("torch", "aten.leaky_relu")
+def _(record: Record):
+    return LeakyReLU(float(record.get("negative_slope", 0.01)))
+
+
+@spelled("torch", "aten.rrelu")
+def _(record: Record):
+    """In evaluation the slope is the mean of those that training draws from."""
+    if record.get("training", False):
+        raise unsupported(record, "a random slope, of training", "call model.eval()")
+    return LeakyReLU((float(record.get("lower", 1 / 8)) + float(record.get("upper", 1 / 3))) / 2)
+
+
+@spelled("torch", "aten.prelu", "aten._prelu_kernel")
+def _(record: Record):
+    """One slope, or one a channel (axis 1 of the whole tensor)."""
+    (x,), slopes = record.values, exact(record.constant(1))
+    if slopes.size == 1:
+        return LeakyReLU(float(slopes.ravel()[0]))
+    return PReLU(slopes.reshape(-1, *[1] * (len(x.shape) - 1)))

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from ..graph.arrays import exact, like
 from ..graph.op import AffineOp, Op, Shape
 from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.rewrite import fuses
 from .rearrange import Transpose
 from .scale import Scale
 
@@ -36,6 +37,35 @@ class Linear(AffineOp):
         return [A], np.tile(self.b, copies)
 
 
+@fuses(Linear, Linear)
+def _(first: Linear, second: Linear, shape: Shape):
+    """Not through a bottleneck: there the product would be larger than its factors."""
+    if len(second.W) * first.W.shape[1] > first.W.size + second.W.size:
+        return None
+    return Linear(second.W @ first.W, second.W @ first.b + second.b)
+
+
+@fuses(Linear, Scale)
+def _(first: Linear, second: Scale, shape: Shape):
+    if not (last_axis_only(second.weight) and last_axis_only(second.bias)):
+        return None
+    weight = np.broadcast_to(second.weight.reshape(-1), len(first.W))
+    return Linear(weight[:, None] * first.W, weight * first.b + second.bias.reshape(-1))
+
+
+@fuses(Scale, Linear)
+def _(first: Scale, second: Linear, shape: Shape):
+    if not (last_axis_only(first.weight) and last_axis_only(first.bias)):
+        return None
+    bias = np.broadcast_to(first.bias.reshape(-1), second.W.shape[1])
+    return Linear(second.W * first.weight.reshape(-1), second.W @ bias + second.b)
+
+
+def last_axis_only(constant: np.ndarray) -> bool:
+    """Does it vary along the last axis only?"""
+    return constant.size == 1 or constant.size == constant.shape[-1]
+
+
 @spelled("onnx", "Gemm")
 def _(record: Record):
     """alpha A' B' + beta C."""
@@ -55,3 +85,24 @@ def _(record: Record):
     if C.ndim == 2 and C.shape[1] == 1 and len(W) > 1 and C.shape[0] > 1:
         raise unsupported(record, f"C has shape {C.shape}: one number a row of the batch")
     return (*turn, Linear(W, np.broadcast_to(C.reshape(-1), len(W)).copy()))
+
+
+@spelled("torch", "aten.linear")
+def _(record: Record):
+    x = record.args[0]
+    if not isinstance(x, Value) or len(record.values) > 1:
+        raise unsupported(record, "its weights depend on the input")
+    if not x.shape:
+        raise unsupported(record, "it sums over the batch axis")
+    W = exact(record.constant(1))
+    return Linear(W, exact(record.constant(2, default=np.zeros(len(W)))))
+
+
+@spelled("torch", "aten.addmm")
+def _(record: Record):
+    """beta C + alpha x B."""
+    if not isinstance(record.args[1], Value) or len(record.values) > 1:
+        raise unsupported(record, "only a constant second matrix (and summand) is a linear layer")
+    W = float(record.get("alpha", 1.0)) * exact(record.constant(2)).T
+    C = float(record.get("beta", 1.0)) * record.sample_constant(0)
+    return Linear(W, np.broadcast_to(C, len(W)).copy())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 
 from ..graph.arrays import exact, like
 from ..graph.op import AffineOp, Shape, size
-from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.registry import Record, Value, spelled, spelling, unsupported
 from .linear import Linear
 from .rearrange import Reshape
 
@@ -76,3 +76,13 @@ def _(record: Record):
             raise unsupported(record, "it sums over the batch axis")
         return Linear(W, np.zeros(len(W)))
     return MatMul(W, left)
+
+
+@spelled("torch", "aten.matmul", "aten.mm", "aten.bmm", "aten.mv")
+def _(record: Record):
+    """A constant stack that repeats one matrix for each row of the batch is that matrix."""
+    constants = [np.asarray(a) for a in record.args if not isinstance(a, Value)]
+    if record.batch and len(constants) == 1 and constants[0].ndim == 3 and len(constants[0]) == record.batch \
+            and (constants[0] == constants[0][:1]).all():
+        record = replace(record, args=tuple(a if isinstance(a, Value) else a[0] for a in record.args))
+    return spelling("onnx", "MatMul")(record)

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..graph.arrays import is_torch
 from ..graph.op import SelectionOp, Shape, size
-from ..graph.registry import Record, spelled, unsupported
+from ..graph.registry import Record, spelled
 from .conv import with_batch, without_batch
-from .windows import Padding, torch_padding, window_attributes, window_counts, windows
+from .windows import Padding, adaptive_kernel, per_axis, torch_padding, window_attributes, window_counts, windows
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,32 @@ class MaxPool(SelectionOp):
 
 @spelled("onnx", "MaxPool")
 def _(record: Record):
-    if record.get("output", 0):
-        raise unsupported(record, "its second output, the winners' indices, is not continuous")
     kernel = tuple(int(k) for k in record.get("kernel_shape"))
     window = window_attributes(record, without_batch(record)[1:], kernel)
     return with_batch(record, MaxPool(kernel, **window, ceil_mode=bool(record.get("ceil_mode", 0))))
+
+
+@spelled("torch", "aten.max_pool1d", "aten.max_pool2d", "aten.max_pool3d",
+         "aten.max_pool2d_with_indices", "aten.max_pool3d_with_indices", "aten.max_pool1d_with_indices")
+def _(record: Record):
+    _no_indices(record)
+    (x,) = record.values
+    axes = len(x.shape) - 1
+    kernel = per_axis(record.get("kernel_size"), axes)
+    stride = per_axis(record.get("stride") or kernel, axes)
+    padding = tuple((p, p) for p in per_axis(record.get("padding", 0), axes))
+    return MaxPool(kernel, stride, padding, per_axis(record.get("dilation", 1), axes), bool(record.get("ceil_mode", False)))
+
+
+@spelled("torch", "aten.adaptive_max_pool1d", "aten.adaptive_max_pool2d", "aten.adaptive_max_pool3d")
+def _(record: Record):
+    _no_indices(record)
+    (x,) = record.values
+    axes = len(x.shape) - 1
+    kernel = adaptive_kernel(record, x.shape[1:], record.get("output_size"))
+    return MaxPool(kernel, kernel, ((0, 0),) * axes, (1,) * axes)
+
+
+def _no_indices(record: Record) -> None:
+    if record.get("output", 0):
+        raise unsupported(record, "its second output, the winners' indices, is not continuous")

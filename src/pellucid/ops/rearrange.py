@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from ..graph.arrays import exact, index_like, like, xp
 from ..graph.op import AffineOp, Shape, size
 from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.rewrite import fuses, vanishes
 
 
 class RearrangeOp(AffineOp):
@@ -218,6 +219,38 @@ class Concat(RearrangeOp):
         return [next(rest) if p is None else p.shape for p in self.parts]
 
 
+# ---- compression
+@vanishes(Reshape)
+@vanishes(Expand)
+def _(op: Reshape | Expand, shape: Shape) -> bool:
+    return op.target == shape
+
+
+@vanishes(Transpose)
+def _(op: Transpose, shape: Shape) -> bool:
+    return op.perm == tuple(range(len(shape)))
+
+
+@vanishes(Slice)
+def _(op: Slice, shape: Shape) -> bool:
+    return op.step == 1 and op.count == shape[op.axis]
+
+
+@vanishes(Pad)
+def _(op: Pad, shape: Shape) -> bool:
+    return not any(w for pair in op.widths for w in pair)
+
+
+@vanishes(Tile)
+def _(op: Tile, shape: Shape) -> bool:
+    return set(op.repeats) <= {1}
+
+
+@fuses(Reshape, Reshape)
+def _(first: Reshape, second: Reshape, shape: Shape):
+    return second
+
+
 # ---- ONNX
 @spelled("onnx", "Reshape")
 def _(record: Record):
@@ -393,3 +426,161 @@ def _(record: Record):
 @spelled("sklearn", "identity")
 def _(record: Record):
     return None
+
+
+# ---- torch; `out` is the shape of the whole result
+@spelled("torch", "aten.view", "aten.reshape", "aten._unsafe_view", "aten._reshape_copy", "aten.flatten", "aten.unflatten",
+         "aten.squeeze", "aten.unsqueeze", "aten.view_as", "aten.reshape_as")
+def _(record: Record):
+    return Reshape(record.target(record.get("out")))
+
+
+@spelled("torch", "aten.permute", "aten.transpose", "aten.t", "aten.swapaxes", "aten.swapdims", "aten.movedim", "aten.moveaxis")
+def _(record: Record):
+    """By what it does to numbered axes, since there are many ways to say it."""
+    (x,) = record.values
+    rank = len(x.shape) + record.lead
+    packet = record.kind.rpartition(".")[0]
+    if packet == "aten.permute":
+        perm = [int(p) % rank for p in record.get("dims")]
+    elif packet in ("aten.movedim", "aten.moveaxis"):
+        ends = [[e] if isinstance(e, int) else list(e) for e in (record.get("source"), record.get("destination"))]
+        perm = np.moveaxis(np.empty(range(1, rank + 1)), *ends)  # sizes 1, 2, .. name the axes
+        perm = [n - 1 for n in perm.shape]
+    else:
+        a, b = (int(record.get(k, d)) % rank for k, d in (("dim0", 0), ("dim1", 1))) if packet != "aten.swapaxes" else \
+            (int(record.get(k)) % rank for k in ("axis0", "axis1"))
+        perm = list(range(rank))
+        perm[a], perm[b] = perm[b], perm[a]
+    if record.lead and perm[0] != 0:
+        raise unsupported(record, f"it moves the batch axis (to {perm.index(0)})")
+    return Transpose(tuple(p - record.lead for p in perm[record.lead:]))
+
+
+@spelled("torch", "aten.slice", "aten.narrow")
+def _(record: Record):
+    (x,) = record.values
+    axis, n = int(record.get("dim", 0)), len(record.whole(x))
+    if "narrow" in record.kind:
+        start = int(record.get("start", 0))
+        start, end, step = start, start + int(record.get("length")), 1
+    else:
+        start, end, step = record.get("start"), record.get("end"), int(record.get("step", 1))
+    where = range(record.whole(x)[axis % n])[slice(start, end, step)]
+    if step == 1 and len(where) == record.whole(x)[axis % n]:
+        return None                                             # everything, even along the batch axis
+    return Slice(record.axis(axis), where.start if len(where) else 0, where.step, len(where))
+
+
+@spelled("torch", "aten.select", "aten.unbind")
+def _(record: Record):
+    """One entry along an axis, which disappears; unbind gives them all, this is number `output`."""
+    (x,) = record.values
+    axis = record.axis(int(record.get("dim", 0)))
+    index = int(record.get("index", record.get("output"))) % x.shape[axis]
+    return Gather(axis, np.array(index, dtype=np.int64))
+
+
+@spelled("torch", "aten.split", "aten.split_with_sizes", "aten.chunk", "aten.tensor_split")
+def _(record: Record):
+    """Part number `output` of those whose shapes are `outs`."""
+    axis = record.axis(int(record.get("dim", 0)))
+    sizes, k = [s[axis + record.lead] for s in record.get("outs")], int(record.get("output"))
+    return Slice(axis, sum(sizes[:k]), 1, sizes[k])
+
+
+@spelled("torch", "aten.index", "aten.index_select")
+def _(record: Record):
+    """x[:, indices] with one constant index array."""
+    (x,) = record.values
+    given = {k - 1: a for k, a in enumerate(record.args) if k and a is not None}
+    if "index_select" in record.kind:
+        given = {int(record.get("dim")): record.args[-1]}
+    ((axis, indices),) = given.items() if len(given) == 1 else ((None, None),)
+    if axis is None or isinstance(indices, Value):
+        raise unsupported(record, "only one axis can be indexed, by a constant")
+    axis, indices = record.axis(axis), np.asarray(indices)
+    if indices.dtype == bool:
+        indices = np.flatnonzero(indices)
+    return Gather(axis, np.where(indices < 0, indices + x.shape[axis], indices).astype(np.int64))
+
+
+@spelled("torch", "aten.flip", "aten.roll")
+def _(record: Record):
+    (x,), ops = record.values, []
+    shifts = record.get("shifts", [])
+    if not record.get("dims"):
+        raise unsupported(record, "it works on all axes, the batch among them")
+    for k, dim in enumerate(record.get("dims")):
+        axis = record.axis(int(dim))
+        order = np.arange(x.shape[axis])
+        ops.append(Gather(axis, np.roll(order, shifts[k]) if "roll" in record.kind else order[::-1].copy()))
+    return tuple(ops)
+
+
+@spelled("torch", "aten.cat", "aten.concat", "aten.concatenate")
+def _(record: Record):
+    axis, rank = record.axis(int(record.get("dim", record.get("axis", 0)))), len(record.values[0].shape)
+    parts = tuple(None if isinstance(a, Value) else _constant_part(record, k, axis, rank) for k, a in enumerate(record.args))
+    return None if len(parts) == 1 else Concat(axis, parts)
+
+
+@spelled("torch", "aten.pad", "aten.constant_pad_nd")
+def _(record: Record):
+    """Last axis first; negative widths cut."""
+    (x,), pads = record.values, [int(p) for p in record.get("pad")]
+    pairs = list(zip(pads[::2], pads[1::2], strict=True))
+    widths = [(0, 0)] * (len(x.shape) + record.lead - len(pairs)) + pairs[::-1]
+    if record.lead and (len(widths) > len(x.shape) + 1 or widths[0] != (0, 0)):
+        raise unsupported(record, "it pads the batch axis")
+    widths = widths[record.lead:]
+    mode = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}.get(record.get("mode", "constant"))
+    if mode is None:
+        raise unsupported(record, f"mode {record.get('mode')!r}")
+    cut = tuple(Slice(a, max(-lo, 0), 1, x.shape[a] - max(-lo, 0) - max(-hi, 0)) for a, (lo, hi) in enumerate(widths) if min(lo, hi) < 0)
+    return (*cut, Pad(tuple((max(lo, 0), max(hi, 0)) for lo, hi in widths), float(record.get("value") or 0.0), mode))
+
+
+@spelled("torch", "aten.expand", "aten.expand_as", "aten.broadcast_to")
+def _(record: Record):
+    (x,), out = record.values, record.get("out")
+    if len(out) != len(record.whole(x)):
+        raise unsupported(record, f"it expands {record.whole(x)} to {out}, before the batch axis")
+    return None if out == record.whole(x) else Expand(record.target(out))
+
+
+@spelled("torch", "aten.repeat", "aten.tile")
+def _(record: Record):
+    (x,), repeats = record.values, [int(r) for r in record.get("repeats", record.get("dims"))]
+    repeats = [1] * (len(x.shape) + record.lead - len(repeats)) + repeats
+    if len(repeats) > len(x.shape) + record.lead or (record.lead and repeats[0] != 1):
+        raise unsupported(record, "it repeats the batch axis, or adds one before it")
+    return Tile(tuple(repeats[record.lead:]))
+
+
+@spelled("torch", "aten.clone", "aten.contiguous", "aten.alias", "aten.detach", "aten.lift_fresh_copy", "aten.positive", "aten.view_copy",
+         "aten.to", "aten._to_copy", "aten.float", "aten.double", "aten.type_as", "aten.dropout", "aten.feature_dropout",
+         "aten.alpha_dropout", "aten.feature_alpha_dropout", "aten.native_dropout", "aten.identity")
+def _(record: Record):
+    """Nothing, in evaluation. A cast to an integer type rounds, which is not continuous."""
+    if record.get("train", False):
+        raise unsupported(record, "dropout that is on, though the module is in evaluation mode",
+                          "give F.dropout its training=self.training, or use nn.Dropout")
+    kind = str(record.get("dtype") or "float")
+    if "float" not in kind and "double" not in kind and "half" not in kind:
+        raise unsupported(record, f"a cast to {kind} rounds, or compares with zero")
+    return None
+
+
+@spelled("torch", "aten.upsample_nearest1d", "aten.upsample_nearest2d", "aten.upsample_nearest3d")
+def _(record: Record):
+    """Each entry repeated; only by whole factors, where all of torch's ways to round agree."""
+    (x,), out = record.values, record.target(record.get("out"))
+    if any(n % m for n, m in zip(out[1:], x.shape[1:], strict=True)):
+        raise unsupported(record, f"it scales {x.shape[1:]} to {out[1:]}, which is no whole factor")
+    return tuple(Gather(k, np.repeat(np.arange(m), n // m)) for k, (n, m) in enumerate(zip(out, x.shape, strict=True)) if n != m) or None
+
+
+@spelled("torch", "aten.copy", "aten.select_scatter", "aten.slice_scatter", "aten.index_put")
+def _(record: Record):
+    raise unsupported(record, "a part of a tensor is assigned to", "put the parts together with torch.cat")

@@ -72,3 +72,13 @@ def _(record: Record):
     (x,) = record.values
     axes = tuple(range(2 - record.lead, len(x.shape)))
     return keeping(x.shape, Reduce(axes, mean=True), axes, True)
+
+
+@spelled("torch", "aten.sum", "aten.mean")
+def _(record: Record):
+    (x,), given = record.values, record.get("dim")
+    given = [given] if isinstance(given, int) else list(given or ())
+    if not given:
+        raise unsupported(record, "it reduces over all axes, the batch among them", "say which axes: x.mean(dim=(1, 2, 3))")
+    axes = tuple(sorted({record.axis(int(a)) for a in given}))
+    return keeping(x.shape, Reduce(axes, mean="mean" in record.kind), axes, bool(record.get("keepdim", False)))

@@ -29,3 +29,8 @@ def _(record: Record):
 @spelled("sklearn", "relu")
 def _(record: Record):
     return ReLU()
+
+
+@spelled("torch", "aten.relu")
+def _(record: Record):
+    return ReLU()

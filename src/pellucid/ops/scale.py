@@ -9,7 +9,8 @@ import scipy.sparse as sp
 
 from ..graph.arrays import exact, like
 from ..graph.op import AffineOp, Op, Shape, size
-from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.registry import Record, Value, spelled, spelling, unsupported
+from ..graph.rewrite import fuses, vanishes
 from .add import Add
 from .rearrange import Expand
 
@@ -46,6 +47,16 @@ def scale(record: Record, weight, bias, x: Value | None = None) -> Op | tuple[Op
     except ValueError:
         raise unsupported(record, f"constants of shape {np.broadcast_shapes(weight.shape, bias.shape)} do not broadcast") from None
     return Scale(weight, bias) if target == shape else (Expand(target), Scale(weight, bias))
+
+
+@vanishes(Scale)
+def _(op: Scale, shape: Shape) -> bool:
+    return bool((op.weight == 1.0).all() and (op.bias == 0.0).all())
+
+
+@fuses(Scale, Scale)
+def _(first: Scale, second: Scale, shape: Shape):
+    return Scale(second.weight * first.weight, second.weight * first.bias + second.bias)
 
 
 @spelled("onnx", "Add", "Sub")
@@ -122,3 +133,50 @@ def per_channel(gamma, beta, mean, variance, epsilon: float, rank: int, axis: in
     shape = [1] * rank
     shape[axis] = len(weight)
     return Scale(weight.reshape(shape), (beta - mean * weight).reshape(shape))
+
+
+def minus() -> Scale:
+    """x -> -x."""
+    return Scale(np.array(-1.0), np.array(0.0))
+
+
+@spelled("torch", "aten.add", "aten.sub", "aten.rsub")
+def _(record: Record):
+    """self +- alpha other; rsub is other - alpha self."""
+    alpha = float(record.get("alpha", 1.0))
+    packet = record.kind.rpartition(".")[0]
+    weights = {"aten.add": (1.0, alpha), "aten.sub": (1.0, -alpha), "aten.rsub": (-alpha, 1.0)}[packet]
+    if len(record.values) == 2:
+        return _checked_ranks(record, Add(weights))
+    k = 0 if isinstance(record.args[0], Value) else 1           # the one that depends on the input
+    return scale(record, weights[k], weights[1 - k] * record.sample_constant(1 - k))
+
+
+@spelled("torch", "aten.mul")
+def _(record: Record):
+    return spelling("onnx", "Mul")(record)
+
+
+@spelled("torch", "aten.div")
+def _(record: Record):
+    if record.get("rounding_mode") is not None:
+        raise unsupported(record, "it rounds, which is not continuous")
+    return spelling("onnx", "Div")(record)
+
+
+@spelled("torch", "aten.neg")
+def _(record: Record):
+    return minus()
+
+
+@spelled("torch", "aten.batch_norm", "aten._native_batch_norm_legit_no_training", "aten.native_batch_norm",
+         "aten.cudnn_batch_norm")
+def _(record: Record):
+    if record.get("training", False) or record.args[3] is None:
+        raise unsupported(record, "its statistics depend on the batch", "call model.eval(); track_running_stats has to be on")
+    if record.get("output", 0):
+        raise unsupported(record, "statistics of the batch are asked for")
+    (x,) = record.values
+    mean, variance = exact(record.constant(3)), exact(record.constant(4))
+    gamma, beta = (exact(record.constant(k, default=np.full(len(mean), v))) for k, v in ((1, 1.0), (2, 0.0)))
+    return per_channel(gamma, beta, mean, variance, float(record.get("eps")), len(x.shape))

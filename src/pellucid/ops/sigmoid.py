@@ -35,3 +35,8 @@ def _(record: Record):
 @spelled("sklearn", "logistic")
 def _(record: Record):
     return Sigmoid()
+
+
+@spelled("torch", "aten.sigmoid")
+def _(record: Record):
+    return Sigmoid()

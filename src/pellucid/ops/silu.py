@@ -37,3 +37,8 @@ def _(record: Record):
     alpha = float(record.get("alpha", 1.0))                     # x s(a x) = (a x) s(a x) / a
     zero = np.array(0.0)
     return SiLU() if alpha == 1.0 else (Scale(np.array(alpha), zero), SiLU(), Scale(np.array(1.0 / alpha), zero))
+
+
+@spelled("torch", "aten.silu")
+def _(record: Record):
+    return SiLU()

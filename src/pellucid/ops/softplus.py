@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..graph.arrays import xp
 from ..graph.op import SmoothOp
-from ..graph.registry import Record, spelled
+from ..graph.registry import Record, spelled, unsupported
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,19 @@ class Softplus(SmoothOp):
 @spelled("onnx", "Softplus")
 def _(record: Record):
     return Softplus()
+
+
+@spelled("torch", "aten.softplus")
+def _(record: Record):
+    """torch goes over to the identity where beta x > threshold; at its default of 20 that is 2e-9 away."""
+    if float(record.get("threshold", 20.0)) < 20.0:
+        raise unsupported(record, f"threshold={record.get('threshold')}: it jumps to a line there")
+    return Softplus(float(record.get("beta", 1.0)))
+
+
+@spelled("torch", "aten.log_sigmoid", "aten.log_sigmoid_forward")
+def _(record: Record):
+    """log sigmoid(x) = -softplus(-x)."""
+    from .scale import minus
+
+    return minus(), Softplus(), minus()

@@ -35,3 +35,8 @@ def _(record: Record):
 @spelled("sklearn", "tanh")
 def _(record: Record):
     return Tanh()
+
+
+@spelled("torch", "aten.tanh")
+def _(record: Record):
+    return Tanh()

@@ -78,3 +78,18 @@ def _same(n: int, k: int, s: int, d: int, upper: bool) -> tuple[int, int]:
     total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
     small, large = total // 2, total - total // 2
     return (small, large) if upper else (large, small)
+
+
+def per_axis(given, axes: int) -> tuple[int, ...]:
+    """torch's way to say one number for all spatial axes, or one each."""
+    numbers = [int(given)] if isinstance(given, int) else [int(n) for n in given]
+    return tuple(numbers * axes if len(numbers) == 1 else numbers)
+
+
+def adaptive_kernel(record: Record, spatial: Sequence[int], wanted) -> Shape:
+    """The window of an adaptive pool to `wanted` entries (None: as many as there are), where they divide the input."""
+    goals = [n if w is None else int(w) for n, w in zip(spatial, wanted, strict=True)]
+    if any(n % g for n, g in zip(spatial, goals, strict=True)):
+        raise unsupported(record, f"an adaptive pool of {tuple(spatial)} entries to {tuple(goals)}, which does not divide them",
+                          "choose an output size that divides, or a pool with a fixed window")
+    return tuple(n // g for n, g in zip(spatial, goals, strict=True))

@@ -1,0 +1,84 @@
+"""The original as a function: onnxruntime on one thread, or onnx's own reference where that cannot run the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .fidelity import Original
+
+
+def original(model, output: str, in_shape: tuple[int, ...], batch: int, finish: Callable[[np.ndarray], np.ndarray]) -> tuple[Original | None, str]:
+    """The model as a function of (n, *sample) float64, and the runtime's name; (None, "") where nothing can run it.
+
+    output: the tensor asked for. in_shape: whole input shape with -1 for a free batch; batch: rows it takes at once, 0 for a
+    free number. finish: from the tensor to (n, c).
+    """
+    import onnx
+
+    graph_input = _only_input(model)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph_input.type.tensor_type.elem_type)
+    for name, start in (("onnxruntime", _onnxruntime), ("onnx.reference", _reference)):
+        try:
+            run = start(_asking_for(model, output))
+            answer = _rows(lambda x, run=run: run({graph_input.name: x.astype(dtype)}), in_shape, batch, finish)
+            answer(np.zeros((2, *(n for n in in_shape if n != -1))) if batch == 0 else np.zeros((1, int(np.prod(in_shape)) // batch)))
+            return answer, name
+        except Exception:                                       # a runtime may refuse what we can read; the next is asked
+            continue
+    return None, ""
+
+
+def _rows(run, in_shape: tuple[int, ...], batch: int, finish) -> Original:
+    """The runtime on any number of rows, `batch` at a time where the model has a fixed batch."""
+
+    def answer(x: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            if not batch:
+                return finish(run(x.reshape(in_shape)), len(x))
+            out = []
+            for begin in range(0, len(x), batch):
+                rows = x[begin : begin + batch]
+                block = np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
+                out.append(finish(run(block.reshape(in_shape)), batch)[: len(rows)])
+            return np.concatenate(out)
+
+    return answer
+
+
+def _only_input(model):
+    stored = {t.name for t in model.graph.initializer}
+    return next(i for i in model.graph.input if i.name not in stored)
+
+
+def _asking_for(model, output: str):
+    """The model with that tensor as its one output (a ZipMap behind it would give dicts)."""
+    import onnx
+
+    if [o.name for o in model.graph.output] == [output]:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    kept = [o for o in copy.graph.output if o.name == output] or [onnx.ValueInfoProto(name=output)]
+    kept = [onnx.ValueInfoProto.FromString(o.SerializeToString()) for o in kept]
+    del copy.graph.output[:]
+    copy.graph.output.extend(kept)
+    return copy
+
+
+def _onnxruntime(model):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda feeds: session.run(None, feeds)[0]
+
+
+def _reference(model):
+    from onnx.reference import ReferenceEvaluator
+
+    session = ReferenceEvaluator(model)
+    return lambda feeds: np.asarray(session.run(None, feeds)[0])
