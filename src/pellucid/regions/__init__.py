@@ -1,0 +1,10 @@
+"""Engines that enumerate linear regions, and the packed codes they share."""
+
+from .codes import codes_of as codes_of
+from .codes import match_codes as match_codes
+from .codes import pack_codes as pack_codes
+from .codes import unpack_codes as unpack_codes
+from .planar import Cells as Cells
+from .planar import Progress as Progress
+from .planar import enumerate_planar as enumerate_planar
+from .planar import thread_count as thread_count

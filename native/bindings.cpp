@@ -1,0 +1,208 @@
+// Arrays in, arrays out.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "codes.hpp"
+#include "planar.hpp"
+
+namespace nb = nanobind;
+using namespace pellucid;
+
+namespace {
+
+template <class T>
+using In1 = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using In2 = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void expect(bool fits, const char* what) {
+    if (!fits) throw std::invalid_argument(what);
+}
+
+// Hands a column to numpy, which frees it.
+template <class T, class To = T>
+nb::object give(Column<To>& column, std::vector<size_t> shape) {
+    column.shrink();
+    To* data = column.data;
+    if (!data) data = static_cast<To*>(std::malloc(1));
+    column.data = nullptr;
+    column.size = column.capacity = 0;
+    nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
+}
+
+template <class T>
+nb::object fresh(std::unique_ptr<T[]> block, std::vector<size_t> shape) {
+    T* data = block.release();
+    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
+}
+
+std::shared_ptr<Affine> dense(In2<double> A, In1<double> a) {
+    expect(A.shape(0) == a.shape(0), "A and a have different numbers of rows");
+    return std::make_shared<Affine>(Affine::dense(A.data(), a.data(), (int)A.shape(0), (int)A.shape(1)));
+}
+
+std::shared_ptr<Affine> csr(In1<int64_t> ptr, In1<int32_t> col, In1<double> val, In1<double> a, int cols) {
+    expect(ptr.shape(0) == a.shape(0) + 1, "A and a have different numbers of rows");
+    return std::make_shared<Affine>(Affine::csr(ptr.data(), col.data(), val.data(), a.data(), (int)a.shape(0), cols));
+}
+
+std::shared_ptr<Stage> elementwise(Affine& in, In1<int32_t> ptr, In1<double> breaks, In1<double> slopes,
+                                   In1<double> offsets) {
+    const size_t n = (size_t)in.rows;
+    expect(ptr.shape(0) == n + 1, "ptr does not fit the rows of A");
+    const size_t b = (size_t)ptr.data()[n];
+    expect(breaks.shape(0) == b && slopes.shape(0) == b + n && offsets.shape(0) == b + n, "pieces do not fit ptr");
+    return std::make_shared<Stage>(
+        Stage::elementwise(std::move(in), ptr.data(), breaks.data(), slopes.data(), offsets.data()));
+}
+
+std::shared_ptr<Stage> selection(Affine& in, In1<int32_t> ptr, In1<int32_t> members) {
+    const size_t g = ptr.shape(0) - 1;
+    expect(members.shape(0) == (size_t)ptr.data()[g], "members do not fit ptr");
+    return std::make_shared<Stage>(Stage::selection(std::move(in), ptr.data(), members.data(), (int)g));
+}
+
+std::shared_ptr<Chain> make_chain(int inputs, const std::vector<std::shared_ptr<Stage>>& stages,
+                                  std::shared_ptr<Affine> out) {
+    return std::make_shared<Chain>(inputs, std::vector<StagePtr>(stages.begin(), stages.end()), std::move(out));
+}
+
+FinalSplit final_split(const std::string& mode, In1<double> thresholds) {
+    using Mode = FinalSplit::Mode;
+    const Mode m = mode == "argmax"   ? Mode::argmax
+                   : mode == "top2"   ? Mode::top2
+                   : mode == "labels" ? Mode::labels
+                                      : Mode::none;
+    return {m, {thresholds.data(), thresholds.data() + thresholds.shape(0)}};
+}
+
+PlanarRun* make_run(std::shared_ptr<Chain> chain, In2<double> polygon, const std::vector<In1<double>>& floors,
+                    double factor, double geometric, const std::string& mode, In1<double> thresholds, int64_t max_rows,
+                    double max_seconds, int64_t max_bytes, int threads) {
+    expect(polygon.shape(1) == 2 && polygon.shape(0) >= 3, "the polygon needs three vertices in the plane");
+    std::vector<std::vector<double>> f;
+    for (const auto& column : floors) {
+        auto& mine = f.emplace_back(column.data(), column.data() + column.shape(0));
+        for (double& e : mine) e *= factor;
+    }
+    Budget budget{max_rows, max_bytes, max_seconds, threads};
+    return new PlanarRun(std::move(chain), polygon.data(), (int)polygon.shape(0), std::move(f), geometric,
+                         final_split(mode, thresholds), budget);
+}
+
+nb::dict take_result(PlanarRun& run) {
+    {
+        nb::gil_scoped_release released;
+        run.finish();
+    }
+    auto& pool = run.pool();
+    Result& r = pool.result;
+    const Shape shape = run.shape();
+    const size_t k = (size_t)r.rows, v = r.edge_seam.size, c = (size_t)shape.outputs;
+    if (!r.vertex_ptr.size) r.vertex_ptr.push(0);
+    if (!r.rest_ptr.size) r.rest_ptr.push(0);
+    const size_t rests = r.rest_ptr.size, rest_corners = r.rest_vertices.size / 2, seams = r.seams.size / 3;
+    const Decisions d = run.decisions();
+    nb::dict out;
+    out["codes"] = give<uint64_t>(r.codes, {k, (size_t)shape.words});
+    out["vertex_ptr"] = give<int64_t>(r.vertex_ptr, {k + 1});
+    out["vertices"] = give<double>(r.vertices, {v, 2});
+    out["edge_seam"] = give<int32_t>(r.edge_seam, {v});
+    out["seams"] = give<int32_t>(r.seams, {seams, 3});
+    out["coef"] = give<double>(r.coef, {k, c, 2});
+    out["intercept"] = give<double>(r.intercept, {k, c});
+    out["area"] = give<double>(r.area, {k});
+    out["first"] = shape.first ? give<int32_t>(r.first, {k}) : nb::none();
+    out["second"] = shape.second ? give<int32_t>(r.second, {k}) : nb::none();
+    out["unresolved"] = d.merged.count;
+    out["unresolved_area"] = d.merged.area;
+    out["ties"] = d.ties;
+    out["complete"] = pool.complete();
+    out["reason"] = pool.reason();
+    out["rest_ptr"] = give<int64_t>(r.rest_ptr, {rests});
+    out["rest_vertices"] = give<double>(r.rest_vertices, {rest_corners, 2});
+    return out;
+}
+
+nb::object unpack_codes(In2<uint64_t> codes, In1<int64_t> pieces) {
+    const Packing packing = packing_of(pieces.data(), (int)pieces.shape(0));
+    expect((size_t)packing.words == codes.shape(1), "the codes have another number of words than these columns");
+    const size_t n = codes.shape(0), columns = pieces.shape(0);
+    const bool wide = std::any_of(pieces.data(), pieces.data() + columns, [](int64_t p) { return p > 256; });
+    if (wide) {
+        auto out = std::make_unique<uint16_t[]>(n * columns);
+        unpack(packing, codes.data(), n, out.get());
+        return fresh(std::move(out), {n, columns});
+    }
+    auto out = std::make_unique<uint8_t[]>(n * columns);
+    unpack(packing, codes.data(), n, out.get());
+    return fresh(std::move(out), {n, columns});
+}
+
+nb::object pack_codes(In2<uint16_t> values, In1<int64_t> pieces) {
+    const Packing packing = packing_of(pieces.data(), (int)pieces.shape(0));
+    expect(values.shape(1) == pieces.shape(0), "one column of pieces for each code column");
+    const size_t n = values.shape(0), words = (size_t)packing.words;
+    auto out = std::make_unique<uint64_t[]>(n * words);
+    pack(packing, values.data(), n, out.get());
+    return fresh(std::move(out), {n, words});
+}
+
+nb::object match_codes(In2<uint64_t> codes, In2<uint64_t> queries) {
+    expect(codes.shape(1) == queries.shape(1), "codes and queries have different numbers of words");
+    const size_t m = queries.shape(0);
+    auto out = std::make_unique<int64_t[]>(m);
+    {
+        nb::gil_scoped_release released;
+        match(codes.data(), codes.shape(0), (int)codes.shape(1), queries.data(), m, out.get());
+    }
+    return fresh(std::move(out), {m});
+}
+
+nb::object codes_of(const Chain& chain, In2<double> x) {
+    expect((int)x.shape(1) == chain.inputs, "the points have another dimension than the chain");
+    const size_t n = x.shape(0), words = (size_t)chain.packing.words;
+    auto out = std::make_unique<uint64_t[]>(n * words);
+    {
+        nb::gil_scoped_release released;
+        CodesOf(chain).run(x.data(), n, out.get());
+    }
+    return fresh(std::move(out), {n, words});
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+    m.doc() = "Native core of pellucid; not public.";
+    m.def("cpu_level", [] { return std::string(kernels().name); });
+
+    nb::class_<Affine>(m, "Affine");
+    m.def("dense", &dense);
+    m.def("csr", &csr);
+    nb::class_<Stage>(m, "Stage");
+    m.def("elementwise", &elementwise, "Takes the affine map over; it is empty afterwards.");
+    m.def("selection", &selection, "Takes the affine map over; it is empty afterwards.");
+    nb::class_<Chain>(m, "Chain").def("codes_of", &codes_of);
+    m.def("chain", &make_chain);
+
+    nb::class_<PlanarRun>(m, "PlanarRun")
+        .def("start", &PlanarRun::start)
+        .def("wait", &PlanarRun::wait, nb::call_guard<nb::gil_scoped_release>())
+        .def("cancel", &PlanarRun::cancel, nb::call_guard<nb::gil_scoped_release>())
+        .def("status",
+             [](PlanarRun& r) {
+                 auto& p = r.pool();
+                 return nb::make_tuple(p.found.load(), p.share.load(), p.seconds());
+             })
+        .def("result", &take_result);
+    m.def("planar_run", &make_run, nb::rv_policy::take_ownership);
+
+    m.def("unpack_codes", &unpack_codes);
+    m.def("pack_codes", &pack_codes);
+    m.def("match_codes", &match_codes);
+}

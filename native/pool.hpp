@@ -1,0 +1,314 @@
+// Threads, budgets and the order of the output of one run.
+//
+// Each thread walks its own cells depth first and shares nothing. A thread without work raises `hungry`; the others
+// look at that flag between cells and give away the cell at the bottom of their stack, the last one in their order and
+// likely the largest. See output.hpp for how the order of the result survives this.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "output.hpp"
+
+namespace pellucid {
+
+struct Budget {
+    int64_t max_rows = INT64_MAX, max_bytes = INT64_MAX;
+    double max_seconds = INFINITY;
+    int threads = 1;
+};
+
+// Task is what a segment starts from: a cell.
+template <class Task>
+class Pool {
+    using Clock = std::chrono::steady_clock;
+
+  public:
+    using Work = std::function<void(Pool&)>;
+
+    static constexpr size_t CHUNK = size_t(1) << 18;    // bytes of rows that a segment gathers before it moves them
+    static constexpr size_t WAITING = size_t(8) << 20;  // bytes of rows that may wait for the front
+    static constexpr auto ALONE = std::chrono::milliseconds(2);  // more threads than one do not pay in shorter runs
+
+    Pool(Budget budget, Shape shape, Frame frame) : budget_(budget), shape_(shape), frame_(frame) {}
+    ~Pool() {
+        cancel("cancelled");
+        join();
+    }
+
+    void start(std::unique_ptr<Task> root, Work work) {
+        work_ = std::move(work);
+        started_ = Clock::now();
+        front_ = new_segment(std::move(root), nullptr);
+        add_thread();
+    }
+
+    // True when all is done.
+    bool wait(double seconds) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return done_; });
+    }
+
+    void cancel(const char* reason) {
+        std::lock_guard lock(mutex_);
+        if (stop_ || done_) return;
+        reason_ = reason;
+        stop_ = true;
+        changed_.notify_all();
+    }
+
+    // The end: all threads joined, everything found in `result`.
+    void finish() {
+        join();
+        if (error_) std::rethrow_exception(error_);
+        if (!finished_) collect();
+        finished_ = true;
+    }
+
+    // ---- for the threads ------------------------------------------------------------------------------------------
+    // The next cell to start from, the earliest in the order; null when there will be none.
+    std::unique_ptr<Task> next(Segment*& segment) {
+        std::unique_lock lock(mutex_);
+        ++hungry;
+        --busy_;
+        for (;;) {
+            if (stop_ || (busy_ == 0 && waiting_ == 0)) break;
+            if (waiting_ > 0) {
+                for (Piece* p = front_; p; p = p->after)
+                    if (p->task) {
+                        --waiting_;
+                        --hungry;
+                        ++busy_;
+                        segment = p;
+                        return std::move(p->task);
+                    }
+            }
+            changed_.wait(lock);
+        }
+        changed_.notify_all();
+        return nullptr;
+    }
+
+    void give(std::unique_ptr<Task> task, Segment* behind) {
+        std::lock_guard lock(mutex_);
+        new_segment(std::move(task), static_cast<Piece*>(behind));
+        changed_.notify_all();
+    }
+
+    void abandon(std::unique_ptr<Task> task) {
+        std::lock_guard lock(mutex_);
+        abandoned_.push_back(std::move(task));
+    }
+
+    bool stopped() const { return stop_.load(std::memory_order_relaxed); }
+
+    // Called now and then by a thread: moves rows on, looks at the budgets, calls for help.
+    void poll(Segment* segment) {
+        const double now = seconds();
+        if (now > budget_.max_seconds) cancel("max_seconds");
+        if (now > std::chrono::duration<double>(ALONE).count()) call_for_help();
+        if (waiting(segment) > CHUNK) flush(segment);
+    }
+
+    // Only the front may say that there are enough rows: then the rows kept do not depend on the threads.
+    bool enough(const Segment* segment) {
+        if (front_id_.load(std::memory_order_relaxed) != segment->id) return false;
+        const char* reason = nullptr;
+        const int64_t rows = (int64_t)segment->rows.count(), corners = (int64_t)segment->rows.edge_seam.size;
+        if (moved_rows_.load(std::memory_order_relaxed) + rows >= budget_.max_rows)
+            reason = "max_regions";
+        else if (moved_bytes_.load(std::memory_order_relaxed) + bytes_of(shape_, rows, corners) >= budget_.max_bytes)
+            reason = "max_bytes";
+        if (reason) cancel(reason);
+        return reason;
+    }
+
+    void end(Segment* segment) {
+        std::lock_guard lock(mutex_);
+        segment->finished = true;
+        if (!stop_) advance();
+    }
+
+    double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
+
+    std::atomic<int> hungry{0};
+    std::atomic<int64_t> found{0};
+    std::atomic<double> share{0.0};
+    Result result;
+    std::string reason() const { return reason_; }
+    bool complete() const { return complete_; }
+    const Frame& frame() const { return frame_; }
+    const Shape& shape() const { return shape_; }
+    const Budget& budget() const { return budget_; }
+
+  private:
+    struct Piece : Segment {
+        using Segment::Segment;
+        std::unique_ptr<Task> task;
+        Piece* after = nullptr;
+        size_t bytes = 0;  // of its rows, when last asked
+    };
+
+    const Budget budget_;
+    const Shape shape_;
+    const Frame frame_;
+    Work work_;
+    Clock::time_point started_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<std::thread> threads_;
+    std::vector<std::unique_ptr<Piece>> pieces_;
+    std::vector<int64_t> base_;
+    std::vector<std::unique_ptr<Task>> abandoned_;
+    Piece* front_ = nullptr;
+    int busy_ = 0, waiting_ = 0;
+    bool helped_ = false, done_ = false, finished_ = false, complete_ = false;
+    int running_ = 0;
+    std::atomic<bool> stop_{false};
+    std::atomic<int64_t> front_id_{0}, moved_rows_{0}, moved_bytes_{0};
+    std::string reason_;
+    std::exception_ptr error_;
+
+    Piece* new_segment(std::unique_ptr<Task> task, Piece* behind) {
+        pieces_.push_back(std::make_unique<Piece>((int64_t)pieces_.size()));
+        base_.push_back(0);
+        Piece* p = pieces_.back().get();
+        p->task = std::move(task);
+        if (behind) p->after = behind->after, behind->after = p;
+        ++waiting_;
+        return p;
+    }
+
+    void add_thread() {
+        ++running_;
+        ++busy_;  // next() takes it back
+        try {
+            threads_.emplace_back([this] { run_thread(); });
+        } catch (...) {
+            --running_;
+            --busy_;
+            throw;
+        }
+    }
+
+    void run_thread() {
+        try {
+            work_(*this);
+        } catch (...) {
+            std::lock_guard lock(mutex_);
+            if (!error_) error_ = std::current_exception();
+            stop_ = true;
+        }
+        std::lock_guard lock(mutex_);
+        if (--running_ == 0) done_ = true;
+        changed_.notify_all();
+    }
+
+    void call_for_help() {
+        std::lock_guard lock(mutex_);
+        if (helped_ || stop_) return;
+        helped_ = true;
+        try {
+            for (int i = 1; i < budget_.threads; ++i) add_thread();
+        } catch (const std::system_error&) {  // no more threads to be had: go on with those there are
+        }
+    }
+
+    void join() {
+        for (;;) {
+            std::vector<std::thread> mine;
+            {
+                std::lock_guard lock(mutex_);
+                mine.swap(threads_);
+            }
+            if (mine.empty()) return;
+            for (auto& t : mine) t.join();
+        }
+    }
+
+    void flush(Segment* segment) {
+        std::unique_lock lock(mutex_);
+        if (front_ != segment) {
+            // Rows of later segments pile up behind the front; beyond a limit their threads wait for it.
+            static_cast<Piece*>(segment)->bytes = waiting(segment);
+            changed_.wait(lock, [&] { return stop_ || front_ == segment || waiting_bytes() < WAITING; });
+            if (front_ != segment) return;
+        }
+        if (!stop_) move(front_, 0);
+    }
+
+    size_t waiting(const Segment* s) const {
+        return (size_t)bytes_of(shape_, (int64_t)s->rows.count(), (int64_t)s->rows.edge_seam.size);
+    }
+
+    size_t waiting_bytes() const {
+        size_t bytes = 0;
+        for (Piece* p = front_->after; p; p = p->after) bytes += p->bytes;
+        return bytes;
+    }
+
+    void move(Piece* p, size_t leave) {
+        move_rows(result, *p, base_, shape_, leave);
+        moved_rows_ = result.rows;
+        moved_bytes_ = bytes_of(shape_, result.rows, (int64_t)result.edge_seam.size);
+    }
+
+    // Moves finished segments at the front.
+    void advance() {
+        bool moved = false;
+        while (front_ && front_->finished && front_->after) {
+            move(front_, 0);
+            front_->rows = {};
+            front_ = front_->after;
+            base_[front_->id] = (int64_t)(result.seams.size / 3);
+            front_id_ = front_->id;
+            moved = true;
+        }
+        if (moved) changed_.notify_all();
+    }
+
+    void collect() {
+        for (Piece* first = front_; front_; front_ = front_->after) {
+            if (front_ != first) base_[front_->id] = (int64_t)(result.seams.size / 3);
+            move(front_, front_->rows.count() - room(front_->rows));
+            front_->rows = {};
+            if (front_->task) add_rest(result, frame_, front_->task->cell);
+        }
+        for (auto& t : abandoned_) add_rest(result, frame_, t->cell);
+        complete_ = result.rest_ptr.size <= 1;
+        if (complete_)
+            reason_.clear();
+        else {
+            if (reason_.empty()) reason_ = "max_regions";
+            drop_unused_seams();
+        }
+    }
+
+    // How many of the rows still fit in the budgets.
+    size_t room(const Rows<Seam>& rows) const {
+        const size_t fit = (size_t)std::min<int64_t>((int64_t)rows.count(), budget_.max_rows - result.rows);
+        if (budget_.max_bytes == INT64_MAX) return fit;
+        int64_t corners = (int64_t)result.edge_seam.size;
+        for (size_t i = 0; i < fit; ++i) {
+            if (bytes_of(shape_, result.rows + (int64_t)i, corners) >= budget_.max_bytes) return i;
+            corners += rows.corners.data[i];
+        }
+        return fit;
+    }
+
+    // After a stop there are seams of rows that were not kept; how many depends on the threads.
+    void drop_unused_seams() {
+        int32_t last = -1;
+        for (size_t i = 0; i < result.edge_seam.size; ++i) last = std::max(last, result.edge_seam.data[i]);
+        result.seams.size = 3 * (size_t)(last + 1);
+    }
+};
+
+}  // namespace pellucid

@@ -1,0 +1,144 @@
+"""All linear regions over a convex polygon in the plane, by cells with vertices (SPEC 3, planar)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .. import _core
+from ..chain.chain import Chain
+from ..errors import DomainError, Interrupted
+from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .native import native_chain
+
+Split = str | tuple[str, Sequence[float]] | None
+
+_NONE = 2**63 - 1
+_TICK = 0.1                       # seconds between two looks at signals and at `progress`
+_NO_THRESHOLDS = np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Regions over a polygon, in columns; row k is the convex polygon vertices[vertex_ptr[k]:vertex_ptr[k + 1]].
+
+    Rows are sorted by code, then first, then second. Split by outputs, rows are pieces: codes repeat, coef is the region's.
+
+    codes: (K, words) uint64, packed (codes.py). vertex_ptr: (K + 1,). vertices: (V, 2) in u, counter-clockwise.
+    edge_seam: (V,) int32, of the edge from each vertex to the next of its row: a seam, or -1 - f on face f of the polygon.
+    seams: (S, 3) int32. Every cut of a cell is one seam, and the edges on both of its sides partition the same segment.
+        (code column, piece on the lower side, on the upper). A split by outputs has column = n_columns and the two winners;
+        one by several labels that label twice.
+    coef: (K, c, 2), intercept: (K, c), so that y = coef u + intercept. area: (K,).
+    first, second: (K,) int32 where asked for; with labels, bit j of `first` says that y_j is above its threshold.
+    unresolved: decisions against a vertex that lay beyond the rounding floor, but within the tolerance: a sliver was left in its
+        neighbour. unresolved_area: an upper bound of the area of all such slivers.
+    ties: pieces on which another output equals the winner (or a label its threshold) throughout.
+    complete: everything was explored; else `reason` names the budget, and rest_ptr, rest_vertices hold polygons of the rest.
+    """
+
+    codes: np.ndarray
+    vertex_ptr: np.ndarray
+    vertices: np.ndarray
+    edge_seam: np.ndarray
+    seams: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    area: np.ndarray
+    first: np.ndarray | None
+    second: np.ndarray | None
+    unresolved: int
+    unresolved_area: float
+    ties: int
+    complete: bool
+    reason: str
+    rest_ptr: np.ndarray
+    rest_vertices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.area)
+
+    def with_second(self, second: np.ndarray) -> Cells:
+        """The same rows with this runner-up."""
+        return replace(self, second=np.ascontiguousarray(second, dtype=np.int32))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run has reached: regions found, share of the area done (0 to 1), seconds since its start."""
+
+    regions: int
+    share: float
+    seconds: float
+
+
+def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
+                     max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
+                     threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Cells:
+    """Every linear region of `chain` (of 2 inputs) over a convex polygon.
+
+    Needs     polygon (nv, 2), counter-clockwise; floors: for each stage, then for the outputs, an a-priori bound of the rounding
+              error of each row over the polygon. split: None, "argmax", "top2" or ("labels", thresholds).
+    Gives     Cells. A unit that is constant at a breakpoint over a cell within the rounding floor takes the lower piece, winners
+              that are equal over a cell go to the first.
+    Sound     areas partition the polygon; what is thinner than the tolerance is merged into its sibling and counted.
+    Complete  yes for every region thicker than GEOMETRIC (relative to the polygon mapped to [-1, 1]^2); budgets leave a rest.
+    Source    KERNELS 5; cells by vertices, layer by layer.
+    """
+    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads)
+    run.start()
+    try:
+        while not run.wait(_TICK):
+            if progress is not None:
+                progress(Progress(*run.status()))
+    except KeyboardInterrupt:
+        run.cancel()
+        raise Interrupted(_cells(run)) from None
+    except BaseException:
+        run.cancel()
+        raise
+    return _cells(run)
+
+
+def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads):
+    polygon = np.ascontiguousarray(polygon, dtype=np.float64)
+    if chain.n_inputs != 2 or polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
+        raise DomainError(f"a chain of {chain.n_inputs} inputs over a polygon of shape {polygon.shape}: the planar engine takes "
+                          "2 inputs and (nv, 2) finite vertices, nv >= 3")
+    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
+    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
+        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
+    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
+    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
+        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
+    try:
+        return _core.planar_run(native_chain(chain), polygon, floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
+                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
+                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+    except ValueError as error:
+        raise DomainError(str(error)) from None
+
+
+def thread_count(threads: int | None) -> int:
+    """The threads asked for: by argument, by PELLUCID_THREADS, else one for each core that this process may use."""
+    if threads is None:
+        asked = os.environ.get("PELLUCID_THREADS", "")
+        threads = int(asked) if asked.isdigit() and int(asked) > 0 else _cores()
+    if threads < 1:
+        raise ValueError(f"threads={threads}: at least 1")
+    return threads
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:                         # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def _cells(run) -> Cells:
+    return Cells(**run.result())
