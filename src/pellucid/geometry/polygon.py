@@ -42,6 +42,9 @@ def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
 
     DomainError where the set is empty, flat or unbounded. Rows whose h is inf are no constraints.
     """
+    box = rectangle(G, h)
+    if box is not None:
+        return box
     keep = np.isfinite(h)
     if np.any(h[~keep] < 0):
         raise DomainError("the analysis set is empty: a constraint asks for a value below -infinity")
@@ -62,6 +65,27 @@ def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
     if polygon is None or len(polygon.vertices) < 3 or polygon.area <= 16 * np.finfo(float).eps:
         raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
     return Polygon(polygon.vertices * radius + centre, rows[polygon.faces])
+
+
+def rectangle(G: np.ndarray, h: np.ndarray) -> Polygon | None:
+    """`halfplane_polygon` for the common case that every row bounds one coordinate from both sides; None otherwise."""
+    if not ((G[:, 0] != 0) ^ (G[:, 1] != 0)).all() or not np.isfinite(h).all():
+        return None
+    ends = np.empty((2, 2))
+    faces = np.empty((2, 2), dtype=int)
+    for k in (0, 1):
+        g = G[:, k]
+        for side, rows in enumerate((np.flatnonzero(g < 0), np.flatnonzero(g > 0))):
+            if len(rows) == 0:
+                return None
+            values = h[rows] / g[rows]
+            i = int(values.argmax() if side == 0 else values.argmin())
+            ends[k, side], faces[k, side] = values[i], rows[i]
+    width = ends[:, 1] - ends[:, 0]
+    if not (width > 16 * np.finfo(float).eps * np.abs(ends).max(axis=1)).all():
+        raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
+    (x0, x1), (y0, y1) = ends
+    return Polygon(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), np.array([faces[1, 0], faces[0, 1], faces[1, 1], faces[0, 0]]))
 
 
 def _bounding(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
