@@ -125,6 +125,8 @@ def seam_label(atlas: Atlas, seam: int) -> str:
         return "where"
     if atlas.network.is_multilabel:
         return f"label {atlas.network.output_names[low]}"
+    if atlas.network.n_outputs == 1:
+        low, high = 0, 1
     return f"{atlas.class_label(low)} | {atlas.class_label(high)}"
 
 
