@@ -21,7 +21,7 @@ from ..errors import MissingExtra, ModelError
 from ..graph.graph import Graph
 from ..graph.network import Network
 from ..graph.op import Shape
-from ..graph.registry import Record, Value, spelling, unsupported
+from ..graph.registry import Record, Value, unsupported
 from .trace import Tracer, check_finite
 
 BATCHES = (7, 1)
@@ -32,7 +32,7 @@ LINKS = {"aten.softmax.int": "softmax", "aten._softmax.default": "softmax",
 
 
 def import_torch(module, *, input_shape: Shape | None = None) -> tuple[Network, Callable[[np.ndarray], np.ndarray], str]:
-    """A live torch.nn.Module that takes one tensor and gives one.
+    """A live torch.nn.Module (or torch.export.ExportedProgram) that takes one tensor and gives one.
 
     input_shape: of one sample, without the batch axis; taken from the first Linear where it is not given.
     ModelError for a module that cannot be traced or takes or gives several tensors, UnsupportedOp for an operation that we
@@ -42,11 +42,15 @@ def import_torch(module, *, input_shape: Shape | None = None) -> tuple[Network, 
         import torch
     except ImportError as e:
         raise MissingExtra("torch", "torch", "reading torch modules") from e
-    module = _unwrapped(module)
-    shape = _input_shape(module) if input_shape is None else tuple(int(n) for n in input_shape)
-    with _evaluating(module):
-        exported, batch = _exported(module, shape)
-    graph, link = _read(exported, shape, batch, type(module).__name__)
+    if isinstance(module, torch.export.ExportedProgram):
+        program, shape, batch = _given(module)
+        module = program.module()
+    else:
+        module = _unwrapped(module)
+        shape = _input_shape(module) if input_shape is None else tuple(int(n) for n in input_shape)
+        with _evaluating(module):
+            program, batch = _exported(module, shape)
+    graph, link = _read(program, shape, batch, type(module).__name__)
     check_finite(graph, f"the torch module {type(module).__name__}")
     task = None if link == "identity" else "classification"
     network = Network(graph, link, task=task, source=f"torch {type(module).__name__}")
@@ -61,8 +65,6 @@ def _unwrapped(module):
     if isinstance(module, torch.jit.ScriptModule):
         raise ModelError("load() got a TorchScript module, of which only compiled code is left.\n"
                          "  To go on       pass the Python module that it was made of, or torch.onnx.export it and load the .onnx file")
-    if isinstance(module, torch.export.ExportedProgram):
-        return module.module()
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"load() got a {type(module).__module__}.{type(module).__qualname__} of torch; it takes a torch.nn.Module")
     if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
@@ -140,6 +142,17 @@ def _exported(module, shape: Shape):
     ) from failures[0]
 
 
+def _given(program):
+    """(functional program, shape of a sample, batch) of a program that the user exported with a batch of fixed size."""
+    (name,) = program.graph_signature.user_inputs if len(program.graph_signature.user_inputs) == 1 else ("",)
+    inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name == name]
+    whole = tuple(inputs[0].meta["val"].shape) if inputs else ()
+    if not whole or not all(isinstance(n, int) for n in whole):
+        raise ModelError("this ExportedProgram takes several tensors, or one of dynamic shape.\n"
+                         "  To go on       load(program.module(), input_shape=...), or export it with one batch size")
+    return _functional(program), whole[1:], whole[0]
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's remarks on its exporter, and the graphs that it prints where tracing fails: our errors say it."""
@@ -169,21 +182,13 @@ def _check_signature(module) -> None:
 
 
 def _functional(program):
-    """The program without in-place operations and nested graphs, what we do not know taken apart where torch can do that."""
+    """The program without in-place operations and nested graphs; run through torch's passes only where it has some."""
     import torch
 
     targets = {n.target for n in program.graph.nodes if n.op == "call_function" and n.target is not operator.getitem}
-    known = {t for t in targets if isinstance(t, torch._ops.OpOverload)}
-    taken_apart = {t: t.decompose for t in known if not _is_known(t) and t._can_decompose()}
-    taken_apart |= {t: _stack for t in known if t is torch.ops.aten.stack.default}
-    if not taken_apart and targets == known and not any(t._schema.is_mutable for t in known):
-        return program
-    return program.run_decompositions(taken_apart)
-
-
-def _is_known(target) -> bool:
-    kind = str(target)
-    return kind in LINKS or (spelling("torch", kind) or spelling("torch", kind.rpartition(".")[0])) is not None
+    taken_apart = {torch.ops.aten.stack.default: _stack}
+    plain = all(isinstance(t, torch._ops.OpOverload) and not t._schema.is_mutable and t not in taken_apart for t in targets)
+    return program if plain else program.run_decompositions(taken_apart)
 
 
 def _stack(tensors, dim=0):
@@ -330,10 +335,13 @@ def _original(module, batch: int) -> Callable[[np.ndarray], np.ndarray]:
     def run(x: np.ndarray, dtype) -> np.ndarray:
         tensors = {k: t.to(dtype) if t.is_floating_point() else t for k, t in _tensors(module).items()}
         rows = torch.as_tensor(x, dtype=dtype, device=_home(module)[1])
-        with _evaluating(module):                               # one row at a time where the module fixes the batch at 1
-            parts = [torch.func.functional_call(module, tensors, (part,)) for part in rows.split(1 if batch == 1 else len(rows))]
-        y = torch.cat([part.reshape(len(part) if batch != 1 else 1, -1) for part in parts])
-        return y.double().cpu().numpy()
+        n = len(rows)
+        if batch != BATCHES[0]:                                 # it takes batches of this size only: fill the last one up
+            rows = torch.cat([rows, rows[:1].expand(-n % batch, *rows.shape[1:])])
+        with _evaluating(module):
+            parts = [torch.func.functional_call(module, tensors, (part,)) for part in rows.split(len(rows) if batch == BATCHES[0] else batch)]
+        y = torch.cat([part.reshape(n if batch == BATCHES[0] else batch, -1) for part in parts])
+        return y[:n].double().cpu().numpy()
 
     def original(x: np.ndarray) -> np.ndarray:
         try:
