@@ -39,6 +39,7 @@ class Linked:
     link: str
     inner: Value
     tensor: str
+    node: str
     pair: bool = False
     labels: tuple[str, ...] = ()
 
@@ -65,7 +66,10 @@ def import_onnx(source, *, input_shape: Shape | None = None) -> tuple[Network, O
     for batch, sample in _readings(whole, input_shape):
         walk = _Walk(model, f"{name}, opset {opset}", opset, batch, sample, whole)
         try:
-            return walk.result()
+            net, original, runtime = walk.result()
+            if whole[0] is None and batch != SENTINEL and original is not None and _mixes_rows(model, walk, original):
+                continue
+            return net, original, runtime
         except ModelError as e:
             walk.error = e
             if furthest is None or walk.steps > furthest.steps:
@@ -126,13 +130,29 @@ def _readings(whole: tuple[int | None, ...], given: Shape | None):
     return [(first, rest), (0, (first, *rest))]
 
 
+def _mixes_rows(model, walk: _Walk, original: Original) -> bool:
+    """Does a model, read as one of a single row, take two rows and answer otherwise than row by row?
+
+    Then its rows depend on each other (a sum over the batch), and it is no function of one. Where it refuses two rows, its
+    exporter baked a batch of one in.
+    """
+    from .onnx_run import original as run
+
+    x = np.random.default_rng(0).standard_normal((2, *walk.builder.input_shape))
+    both, _ = run(model, walk.tensor, tuple(-1 if n is None else n for n in walk.whole), 0, lambda y, rows: np.asarray(y, np.float64))
+    if both is None:
+        return False
+    y, each = both(x), original(x)
+    return y.size < each.size or not np.allclose(y.reshape(2, -1)[:, -each.shape[1]:], each, rtol=1e-3, atol=1e-5)
+
+
 # ---- the walk
 class _Walk:
     """One reading of a model: `batch` rows of `sample`."""
 
     def __init__(self, model, origin: str, opset: int, batch: int, sample: Shape, whole: tuple[int | None, ...]):
         self.model, self.origin, self.opset, self.batch, self.sample, self.whole = model, origin, opset, batch, sample, whole
-        self.steps, self.error = 0, None
+        self.steps, self.error, self.tensor = 0, None, ""
         # a batch of one that is kept as part of the sample is not part of what the user gives
         hidden = not batch and len(sample) > 1 and sample[0] == 1
         self.builder = GraphBuilder(sample[1:] if hidden else sample)
@@ -240,7 +260,7 @@ class _Walk:
         if not isinstance(arg, Linked):
             return arg
         if arg.link != "sigmoid" or arg.pair:
-            record = Record("onnx", "Softmax", arg.tensor, (arg.inner,), batch=self.batch, origin=self.origin)
+            record = Record("onnx", "Softmax", arg.node, (arg.inner,), batch=self.batch, origin=self.origin)
             raise unsupported(record, "it is not the last operation, and a softmax inside a network is neither affine nor piecewise "
                               "linear", "cut the model behind it, or take the logits as its output")
         from ..ops.sigmoid import Sigmoid
@@ -274,9 +294,9 @@ class _Walk:
         if kind in ("Softmax", "LogSoftmax") and isinstance(first, Value):
             if not self._over_all(first, int(attrs.get("axis", -1 if self.opset >= 13 else 1))):
                 return None
-            return Linked("softmax" if kind == "Softmax" else "log_softmax", first, node.output[0])
+            return Linked("softmax" if kind == "Softmax" else "log_softmax", first, node.output[0], _name(node))
         if kind == "Sigmoid" and isinstance(first, Value):
-            return Linked("sigmoid", first, node.output[0])
+            return Linked("sigmoid", first, node.output[0], _name(node))
         if kind == "Concat":
             return self._complement(node, args)
         if not isinstance(first, Linked):
@@ -330,6 +350,7 @@ class _Walk:
             y = np.asarray(y, dtype=np.float64).reshape(rows, -1)
             return y[:, 1:] if pair else y
 
+        self.tensor = tensor
         fixed = 0 if self.whole[0] is None and self.batch == SENTINEL else self.batch or 1
         shape = tuple(-1 if n is None and not fixed else n or 1 for n in self.whole)
         return (net, *original(self.model, tensor, shape, fixed, finish))
