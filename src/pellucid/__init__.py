@@ -44,9 +44,12 @@ def __getattr__(name: str):
     if name == "plot":
         value = import_module(".plots", __name__)
     elif name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        value = version("pellucid")
+        try:
+            value = version("pellucid")
+        except PackageNotFoundError:        # run from a source tree
+            value = "0+unknown"
     elif name in _HOME:
         value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     else:

@@ -37,6 +37,8 @@ class Atlas:
     by: str | None
     threshold: float
     certificate: Certificate
+    is_selection: bool = False
+    """Made by `select`: rows were left out or cut, on purpose."""
 
     # ---- columns
     def __len__(self) -> int:
@@ -186,6 +188,11 @@ class Atlas:
     def chain_u(self) -> Chain:
         """The chain of u -> f(x0 + P u)."""
         return self.chain.fold(self.domain.x0, self.domain.P)
+
+    @cached_property
+    def is_cut(self) -> bool:
+        """Some polygons are parts of their region, cut by `select(where=...)`."""
+        return bool(np.any(self.cells.seams[:, 0] > self.chain.n_columns))
 
     @cached_property
     def _is_new_code(self) -> np.ndarray:

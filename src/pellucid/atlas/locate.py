@@ -38,6 +38,10 @@ def locate(atlas: Atlas, x) -> np.ndarray:
     inside = in_plane & np.isfinite(u).all(axis=1) & _in_domain(atlas, u)
     rows = np.flatnonzero(inside)
     found[rows] = _by_code(atlas, u[rows])
+    if atlas.is_cut:
+        hit = rows[found[rows] >= 0]
+        ptr = atlas.cells.vertex_ptr
+        found[hit[~_held(ptr, atlas.cells.vertices, found[hit], u[hit], atlas.domain.polygon.bounds)]] = -1
     lost = rows[found[rows] < 0]
     if len(lost):
         found[lost] = by_geometry(atlas, u[lost])
@@ -147,16 +151,21 @@ def _search(grid, u: np.ndarray) -> np.ndarray:
     count = starts[square + 1] - starts[square]
     point = np.repeat(np.arange(len(u)), count)
     candidate = cell[np.repeat(starts[square], count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)]
-    edges = np.diff(ptr)[candidate]
-    pair = np.repeat(np.arange(len(candidate)), edges)
-    local = np.arange(edges.sum()) - np.repeat(np.cumsum(edges) - edges, edges)
-    i = ptr[candidate[pair]] + local
-    j = ptr[candidate[pair]] + (local + 1) % edges[pair]
-    e, w = v[j] - v[i], p[point[pair]] - v[i]
-    out = e[:, 0] * w[:, 1] - e[:, 1] * w[:, 0] < -ON_FACE * np.maximum(np.hypot(e[:, 0], e[:, 1]), ON_FACE)
-    misses = np.bincount(pair[out], minlength=len(candidate))
+    held = _held(ptr, v, candidate, p[point], (np.zeros(2), np.ones(2)))
     found = np.full(len(u), len(ptr), dtype=np.int64)
-    held = misses == 0
     np.minimum.at(found, point[held], candidate[held])
     found[found == len(ptr)] = -1
     return found
+
+
+def _held(ptr: np.ndarray, v: np.ndarray, rows: np.ndarray, points: np.ndarray, bounds) -> np.ndarray:
+    """Does the closed polygon rows[i] hold points[i]? (n,) bool; ON_FACE of the bounds counts as on it."""
+    width = bounds[1] - bounds[0]
+    edges = np.diff(ptr)[rows]
+    pair = np.repeat(np.arange(len(rows)), edges)
+    local = np.arange(edges.sum()) - np.repeat(np.cumsum(edges) - edges, edges)
+    i = ptr[rows[pair]] + local
+    j = ptr[rows[pair]] + (local + 1) % edges[pair]
+    e, w = (v[j] - v[i]) / width, (points[pair] - v[i]) / width
+    out = e[:, 0] * w[:, 1] - e[:, 1] * w[:, 0] < -ON_FACE * np.maximum(np.hypot(e[:, 0], e[:, 1]), ON_FACE)
+    return np.bincount(pair[out], minlength=len(rows)) == 0

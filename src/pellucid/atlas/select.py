@@ -26,7 +26,9 @@ def select(atlas: Atlas, *, first=None, second=None, where=None) -> Atlas:
         A, b = _output_rows(atlas, *where)
         for row, offset in zip(A, b, strict=True):
             cells = _cut(cells, row, offset, atlas.chain.n_columns)
-    return replace(atlas, cells=cells)
+    whole = atlas.certificate
+    certificate = whole if atlas.is_selection else replace(whole, reason=f"a selection of an atlas that is {whole.reason}")
+    return replace(atlas, cells=cells, certificate=certificate, is_selection=True)
 
 
 def class_numbers(atlas: Atlas, wanted) -> list[int]:

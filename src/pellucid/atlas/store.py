@@ -89,16 +89,24 @@ def _ragged(values, ptr: np.ndarray):
 def _manifest(atlas: Atlas) -> dict:
     domain, box = atlas.domain, atlas.domain.box
     certificate = atlas.certificate
-    versions = {name: metadata.version(name) for name in ("pellucid", "numpy", "pyarrow")}
+    versions = {name: _version(name) for name in ("pellucid", "numpy", "pyarrow")}
     return {
         "format": FORMAT, "kind": "pellucid atlas", "digest": atlas.network.digest, "versions": versions, "rows": len(atlas),
         "outputs": atlas.network.n_outputs, "words": int(atlas.cells.codes.shape[1]), "by": atlas.by, "threshold": atlas.threshold,
+        "selection": atlas.is_selection,
         "domain": {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
                    "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(), "b": box.b.tolist()}},
         "cells": {k: _plain(getattr(atlas.cells, k)) for k in ("unresolved", "unresolved_area", "ties", "complete", "reason")},
         "certificate": {"claim": certificate.claim, "status": certificate.status.value, "reason": certificate.reason,
                         "figures": {k: _plain(v) for k, v in certificate.figures.items()}},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:        # run from a source tree
+        return "unknown"
 
 
 def _plain(v):
@@ -161,7 +169,8 @@ def _read(path: Path, manifest: dict, net) -> Atlas:
     domain = Slice(d["x0"], P, box, A=_rows(d["A"], P.shape[1]), b=d["b"], free=free)
     said = manifest["certificate"]
     certificate = Certificate(said["claim"], Status(said["status"]), said["reason"], said["figures"])
-    return (Atlas if cells.complete else PartialAtlas)(net, domain, cells, manifest["by"], manifest["threshold"], certificate)
+    return (Atlas if cells.complete else PartialAtlas)(net, domain, cells, manifest["by"], manifest["threshold"], certificate,
+                                                       manifest["selection"])
 
 
 def _rows(A: list, width: int) -> np.ndarray:

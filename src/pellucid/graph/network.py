@@ -88,7 +88,7 @@ class Network:
     def __call__(self, x) -> np.ndarray:
         """Logits, float64 (n, c), for rows (n, d) or (n, *input_shape)."""
         y = self.graph(as_batch(x, self.graph.input_shape))
-        return np.ascontiguousarray(y.reshape(len(y), -1))
+        return np.ascontiguousarray(y.reshape(len(y), self.n_outputs))
 
     def predict(self, x) -> np.ndarray:
         """What the model answers: the link applied to the logits, (n, c)."""
