@@ -110,7 +110,12 @@ def read_step(step, at: Raw | Flow, inputs: Inputs) -> Raw | Flow:
     if reader is None:
         raise not_affine(step)
     check_fitted(step)
-    return reader(step, at, inputs)
+    try:
+        return reader(step, at, inputs)
+    except ModelError:
+        raise
+    except (ValueError, IndexError) as e:
+        raise ModelError(f"the step {type(step).__name__} was fitted on another number of columns than the {len(at)} that come to it") from e
 
 
 # ---- what a step is
