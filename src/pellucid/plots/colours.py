@@ -1,0 +1,66 @@
+"""Colours that readers with colour-vision deficiency and grey printers can tell apart. Hex strings, no library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+"""Okabe & Ito 2008, black (which lines have) replaced by grey, neighbours in the list far apart in lightness."""
+
+CIVIDIS = ("#00224e", "#002d6c", "#16396d", "#2f456b", "#404f6c", "#50596e", "#5f6470", "#6e6f74", "#7c7b78", "#8b8778", "#9b9476",
+           "#aba173", "#bcae6c", "#cdbc63", "#e0cb55", "#f2da44", "#fee838")
+"""Nuñez, Anderton & Renslow 2018: dark blue to yellow, even in lightness for every kind of colour vision."""
+
+RED_BLUE = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")
+"""ColorBrewer RdBu (Brewer 2003), blue below 0, red above."""
+
+NEUTRAL, EMPTY, INK = "#d9d9d9", "#ffffff", "#1a1a1a"
+"""Regions that are beside the point; what is left out; lines."""
+
+
+def class_colours(n: int, colours: str | Sequence[str] | None = None) -> tuple[str, ...]:
+    """n colours for classes: Okabe-Ito, beyond eight its lighter and darker turns; "ordered": from dark to light; or a list.
+
+    ValueError where a list is too short.
+    """
+    if colours == "ordered":
+        return sequential(n)
+    if colours is not None:
+        if isinstance(colours, str):
+            raise ValueError(f"colours='{colours}': there is 'ordered', or give a list of {n} colours")
+        if len(colours) < n:
+            raise ValueError(f"colours has {len(colours)} entries; {n} classes need one each")
+        return tuple(colours[:n])
+    turns = (lambda c: c, lambda c: _mix(c, "#ffffff", 0.55), lambda c: _mix(c, "#000000", 0.45))
+    palette = [turn(c) for turn in turns for c in OKABE_ITO]
+    return tuple(palette[k % len(palette)] for k in range(n))
+
+
+def sequential(n: int) -> tuple[str, ...]:
+    """n colours from dark blue to yellow."""
+    return _sample(CIVIDIS, np.linspace(0, 1, n) if n > 1 else np.zeros(1))
+
+
+def diverging(n: int) -> tuple[str, ...]:
+    """n colours from blue through near-white to red; for odd n the middle one is the neutral."""
+    return _sample(RED_BLUE, np.linspace(0, 1, n))
+
+
+def _sample(anchors: Sequence[str], at: np.ndarray) -> tuple[str, ...]:
+    table = np.array([_rgb(a) for a in anchors])
+    places = np.linspace(0, 1, len(anchors))
+    return tuple(_hex(np.array([np.interp(t, places, table[:, k]) for k in range(3)])) for t in at)
+
+
+def _mix(a: str, b: str, share: float) -> str:
+    return _hex((1 - share) * _rgb(a) + share * _rgb(b))
+
+
+def _rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)], dtype=float)
+
+
+def _hex(rgb: np.ndarray) -> str:
+    return "#" + "".join(f"{round(v):02x}" for v in rgb)

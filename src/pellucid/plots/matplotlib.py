@@ -1,0 +1,299 @@
+"""Draws scenes with matplotlib. The only file that knows it, and only once something is drawn."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .colours import EMPTY, INK
+from .scene import BORDERS_UP_TO, Bar, Dots, Faces, Key, Mark, Scene
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .weights import Bars
+
+RASTER_ABOVE = 5000
+"""Faces above which vector files hold them as an image: their axes, lines and words stay vectors."""
+
+POLYGONS_A_PATH = 4000
+"""Agg fills one path with at most some million cells; this many polygons stay far below at any resolution."""
+
+HATCH = "////"
+
+
+def draw(scene: Scene, ax: Axes | None = None) -> Axes:
+    """The scene on `ax`, or on a new figure."""
+    ax = _new_axes() if ax is None else ax
+    many = len(scene.faces) > RASTER_ABOVE
+    _draw_faces(ax, scene.faces, scene.palette, many)
+    _draw_unexplored(ax, scene.unexplored)
+    width = border_width(ax, scene.n_cells)
+    if width:
+        _draw_lines(ax, scene.borders, INK, width, 2.2)
+    _draw_lines(ax, scene.edges, INK, 1.0, 2.4, rasterized=len(scene.edges) > RASTER_ABOVE)
+    _draw_outline(ax, scene.outline)
+    if scene.dots is not None:
+        _draw_dots(ax, scene.dots, scene.palette)
+    _frame(ax, scene)
+    _draw_marks(ax, scene.marks)
+    if scene.bar is not None:
+        _draw_bar(ax, scene.bar, scene.palette)
+    _draw_keys(ax, scene.keys, scene.key_title, below=scene.bar is not None)
+    return ax
+
+
+def border_width(ax: Axes, n_cells: int) -> float:
+    """Points: a twentieth of the size of an average cell, at most 0.8; 0 where it would not be seen."""
+    if n_cells > BORDERS_UP_TO:
+        return 0.0
+    box = ax.get_position()
+    width, height = ax.figure.get_size_inches()
+    area = 72 * box.width * width * 72 * box.height * height
+    line = min(0.8, 0.05 * float(np.sqrt(area / max(1, n_cells))))
+    return line if line >= 0.08 else 0.0
+
+
+def _new_axes(width: float = 6.4, height: float = 4.8) -> Axes:
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
+
+
+# ---- areas
+
+
+def _draw_faces(ax: Axes, faces: Faces, palette: tuple[str, ...], rasterized: bool) -> None:
+    """All faces of one colour as one path, so that no seams show between them; twice: below with a hairline around, which
+    closes the seams between colours, above without, so that no colour grows at the cost of another."""
+    from matplotlib.collections import PathCollection
+
+    paths, colours = _paths(faces, palette)
+    for zorder, line in ((1.0, 0.6), (1.1, 0.0)):
+        ax.add_collection(PathCollection(paths, facecolors=colours, edgecolors=colours if line else "none", linewidths=line,
+                                         joinstyle="round", zorder=zorder, rasterized=rasterized), autolim=False)
+
+
+def _paths(faces: Faces, palette: tuple[str, ...]):
+    """(paths, colours): the polygons of each colour as compound paths of some thousand."""
+    from matplotlib.path import Path as Outline
+
+    order = np.argsort(faces.colour, kind="stable")
+    sizes = np.diff(faces.ptr)[order]
+    ptr = np.concatenate([[0], np.cumsum(sizes + 1)])              # one vertex more, to close each
+    local = np.arange(ptr[-1]) - np.repeat(ptr[:-1], sizes + 1)
+    closing = local == np.repeat(sizes, sizes + 1)
+    vertices = faces.vertices[np.repeat(faces.ptr[order], sizes + 1) + np.where(closing, 0, local)]
+    codes = np.where(closing, Outline.CLOSEPOLY, np.where(local == 0, Outline.MOVETO, Outline.LINETO)).astype(np.uint8)
+    colour = faces.colour[order]
+    starts = np.flatnonzero(np.diff(colour, prepend=-1))
+    cuts = [k for a, b in zip(starts, [*starts[1:], len(colour)], strict=True) for k in range(a, b, POLYGONS_A_PATH)]
+    spans = zip(cuts, [*cuts[1:], len(colour)], strict=True)
+    paths = [Outline(vertices[ptr[a]:ptr[b]], codes[ptr[a]:ptr[b]]) for a, b in spans]
+    return paths, [palette[int(colour[a])] for a in cuts]
+
+
+def _draw_unexplored(ax: Axes, polygons: tuple[np.ndarray, ...]) -> None:
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path as Outline
+
+    if not polygons:
+        return
+    closed = [np.vstack([p, p[:1]]) for p in polygons]
+    codes = np.concatenate([[Outline.MOVETO, *[Outline.LINETO] * (len(p) - 2), Outline.CLOSEPOLY] for p in closed])
+    one = Outline(np.concatenate(closed), codes)                   # one path: the hatching runs on from polygon to polygon
+    ax.add_collection(PathCollection([one], facecolors=EMPTY, edgecolors="#8c8c8c", linewidths=0.0, hatch=HATCH, zorder=1.2),
+                      autolim=False)
+
+
+# ---- lines and points
+
+
+def _draw_lines(ax: Axes, ends: np.ndarray, colour: str, width: float, zorder: float, rasterized: bool = False) -> None:
+    from matplotlib.collections import LineCollection
+
+    if len(ends):
+        ax.add_collection(LineCollection(list(ends), colors=colour, linewidths=width, capstyle="round", zorder=zorder,
+                                         rasterized=rasterized), autolim=False)
+
+
+def _draw_outline(ax: Axes, outline: np.ndarray) -> None:
+    from matplotlib.patches import Polygon
+
+    ax.add_patch(Polygon(outline, closed=True, fill=False, edgecolor=INK, linewidth=0.8, zorder=2.6))
+
+
+def _draw_dots(ax: Axes, dots: Dots, palette: tuple[str, ...]) -> None:
+    size = float(np.clip(3000 / max(1, len(dots.at)), 4, 22))
+    ax.scatter(*dots.at.T, c=[palette[int(k)] for k in dots.colour], s=size, edgecolors=INK, linewidths=0.6, zorder=3,
+               rasterized=len(dots.at) > RASTER_ABOVE)
+
+
+def _draw_marks(ax: Axes, marks: tuple[Mark, ...]) -> None:
+    """Numbered signs, moved apart where they would cover each other, with a line to what they mark."""
+    if not marks:
+        return
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    at = np.array([m.at for m in marks])
+    spread = _apart((at - [x0, y0]) / [x1 - x0, y1 - y0])
+    for mark, place in zip(marks, spread, strict=True):
+        ax.annotate(mark.text, xy=mark.at, xytext=place, textcoords="axes fraction", ha="center", va="center", fontsize=8, zorder=5,
+                    bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": mark.colour, "linewidth": 1.4},
+                    arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0})
+
+
+def _apart(places: np.ndarray, width: float = 0.13, height: float = 0.08) -> np.ndarray:
+    """Places (n, 2) in the unit square, pushed apart until no two signs of this size overlap."""
+    places = places.copy()
+    for _ in range(200):
+        moved = False
+        for i in range(len(places)):
+            for j in range(i):
+                gap = places[i] - places[j]
+                lack = np.array([width, height]) - np.abs(gap)
+                if (lack > 1e-9).all():
+                    axis = int(lack[1] <= lack[0])
+                    push = lack[axis] / 2 * (1.0 if gap[axis] >= 0 else -1.0)
+                    places[i, axis] += push
+                    places[j, axis] -= push
+                    moved = True
+        places = np.clip(places, [width / 2, height / 2], [1 - width / 2, 1 - height / 2])
+        if not moved:
+            break
+    return places
+
+
+# ---- frame, keys, bars
+
+
+def _frame(ax: Axes, scene: Scene) -> None:
+    lower, upper = scene.outline.min(axis=0), scene.outline.max(axis=0)
+    ax.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]), xlabel=_wrapped(scene.axes[0]), ylabel=_wrapped(scene.axes[1], 36))
+    ax.set_title(_wrapped(scene.title), fontsize="medium")
+    ax.tick_params(direction="out")
+
+
+def _wrapped(text: str, width: int = 56) -> str:
+    return textwrap.fill(text, width)
+
+
+def _draw_keys(ax: Axes, keys: tuple[Key, ...], title: str, below: bool) -> None:
+    """The legend outside the map: to its right, or below it where a colour bar stands on the right."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.transforms import ScaledTranslation
+
+    if not keys:
+        return
+    handles = [Line2D([], [], linestyle="none", marker="o", markersize=5, markerfacecolor=k.colour, markeredgecolor=INK, markeredgewidth=0.6,
+                      label=k.label) if k.marker else
+               Patch(facecolor=k.colour, edgecolor="#8c8c8c", hatch=HATCH if k.hatched else None, linewidth=0.5, label=k.label)
+               for k in keys]
+    style = {"fontsize": "small", "frameon": False, "title": title or None, "borderaxespad": 0.0}
+    if below:
+        shift = ScaledTranslation(0, -42 / 72, ax.figure.dpi_scale_trans)
+        ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + shift, ncols=2, **style)
+    else:
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), **style)
+
+
+def _draw_bar(ax: Axes, bar: Bar, palette: tuple[str, ...]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
+
+    n = len(bar.edges) - 1
+    colours = ListedColormap(list(palette[:n]))
+    norm = BoundaryNorm(bar.edges, n) if n <= 64 else Normalize(bar.edges[0], bar.edges[-1])
+    scale = ax.figure.colorbar(ScalarMappable(norm, colours), ax=ax, extend=bar.beyond, spacing="proportional", pad=0.02, aspect=28)
+    if bar.ticks is not None:
+        scale.set_ticks(list(bar.ticks), labels=[f"{t:g}" for t in bar.ticks])
+    elif n <= 64:
+        every = 1 if n <= 12 else 2
+        scale.set_ticks(list(bar.edges[::every]))
+    scale.ax.minorticks_off()
+    scale.ax.tick_params(labelsize="small")
+    scale.set_label(_wrapped(bar.label, 44), fontsize="small")
+    if bar.reverse:
+        scale.ax.invert_yaxis()
+
+
+# ---- bars
+
+
+def draw_with_bars(scene: Scene, bars: Bars, axes=None) -> np.ndarray:
+    """The map and the bars side by side: (2,) Axes."""
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        height = max(4.2, 1.6 + 0.1 * (len(bars.series) + 1) * len(bars.rows))
+        _, axes = plt.subplots(1, 2, figsize=(11, height), layout="constrained", width_ratios=(1.15, 1))
+    axes = np.asarray(axes, dtype=object).ravel()
+    if len(axes) != 2:
+        raise ValueError(f"weights draws on two Axes, got {len(axes)}")
+    draw(scene, axes[0])
+    _draw_groups(axes[1], bars)
+    return axes
+
+
+def _draw_groups(ax: Axes, bars: Bars) -> None:
+    n, m = bars.values.shape
+    thick = 0.8 / m
+    for k in range(m):
+        ax.barh(np.arange(n) + (k - (m - 1) / 2) * thick, bars.values[:, k], thick, color=bars.colours[k], label=bars.series[k])
+    _finish_bars(ax, bars)
+
+
+def draw_importance(bars: Bars, ax: Axes | None, title: str) -> Axes:
+    """Bars of the first series, diamonds of the second."""
+    if ax is None:
+        ax = _new_axes(6.4, 1.7 + 0.26 * len(bars.rows))
+    rows = np.arange(len(bars.rows))
+    ax.barh(rows, bars.values[:, 0], 0.7, color=bars.colours[0], label=bars.series[0])
+    ax.scatter(bars.values[:, 1], rows, marker="D", s=22, color=bars.colours[1], label=bars.series[1], zorder=3)
+    ax.set_title(_wrapped(title), fontsize="medium")
+    _finish_bars(ax, bars, "↑ rises, ↓ falls with the feature everywhere; ↕ both; – neither")
+    return ax
+
+
+def _finish_bars(ax: Axes, bars: Bars, legend: str = "") -> None:
+    from matplotlib.transforms import ScaledTranslation
+
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(np.arange(len(bars.rows)), [_short(r) for r in bars.rows], fontsize="small")
+    ax.set_ylim(len(bars.rows) - 0.4, -0.6)
+    ax.grid(axis="x", color="#d9d9d9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    lines = [_wrapped(bars.label, 64), *([legend] if legend else []), *([bars.note] if bars.note else [])]
+    ax.set_xlabel("\n".join(lines), fontsize="small")
+    shift = ScaledTranslation(0, -(24 + 13 * sum(line.count("\n") + 1 for line in lines)) / 72, ax.figure.dpi_scale_trans)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + shift, ncols=2, fontsize="small", frameon=False,
+              borderaxespad=0.0)
+
+
+def _short(name: str, width: int = 34) -> str:
+    return name if len(name) <= width else name[:width - 1] + "…"
+
+
+# ---- files
+
+
+def save(what, path: str | Path, *, dpi: int = 300) -> Path:
+    """Write an Axes (several, or a Figure) as PNG, SVG or PDF, by the file's suffix; the same picture gives the same bytes."""
+    import matplotlib
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"save: {path.name} ends in '{suffix}'; .png, .svg and .pdf can be written")
+    first = what if hasattr(what, "savefig") else np.asarray(what, dtype=object).ravel()[0]
+    figure = first if hasattr(first, "savefig") else first.figure
+    stamp = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
+    with matplotlib.rc_context({"svg.hashsalt": "pellucid"}):
+        figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata=stamp)
+    return path
