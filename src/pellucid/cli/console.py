@@ -1,0 +1,122 @@
+"""What all commands share: messages, progress, and from exceptions to exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+import typer
+
+WRONG_INPUT, PARTIAL, INTERRUPTED, BUG = 2, 3, 130, 1
+
+
+class Console:
+    """Where a command speaks: results to stdout, remarks and progress to stderr, nothing of either with quiet."""
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+
+    def say(self, text: str = "") -> None:
+        """A line of the result."""
+        if not self.quiet:
+            typer.echo(text)
+
+    def remark(self, text: str) -> None:
+        """A line about the work, apart from its result."""
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """A spinner with these words while something runs, on a terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console as Rich
+
+        with Rich(stderr=True).status(what):
+            yield
+
+    @contextlib.contextmanager
+    def progress(self, what: str) -> Iterator[Callable | None]:
+        """A progress bar on a terminal: gives the function that `linear_regions(progress=...)` calls, or None."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console as Rich
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}% of the area"),
+                   TextColumn("{task.fields[regions]:,} regions"), TimeElapsedColumn())
+        with Progress(*columns, console=Rich(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=1.0, regions=0)
+            yield lambda p: bar.update(task, completed=p.done, regions=p.regions)
+
+
+@contextlib.contextmanager
+def guarded(console: Console, debug: bool) -> Iterator[None]:
+    """Exceptions as messages on stderr and exit codes; with debug they pass through, with their traceback."""
+    from ..errors import PellucidError
+
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        _stop("interrupted", INTERRUPTED)
+    except PellucidError as e:
+        if debug:
+            raise
+        _stop(f"error: {e}", WRONG_INPUT)
+    except (ValueError, OSError) as e:
+        if debug:
+            raise
+        _stop(f"error: {e}", WRONG_INPUT)
+    except Exception as e:
+        if debug:
+            raise
+        _stop(f"pellucid met a bug of its own: {type(e).__name__}: {e}\n"
+              "  To go on       run it again with --debug and report the traceback", BUG)
+
+
+def _stop(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def pairs(given: list[str], option: str) -> dict[str, str]:
+    """NAME=VALUE options as a dict."""
+    out = {}
+    for item in given:
+        name, equals, value = item.rpartition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{option} takes NAME=VALUE, got '{item}'")
+        out[name.strip()] = value.strip()
+    return out
+
+
+def interval(text: str, option: str) -> tuple[float, float]:
+    """LO:HI as two numbers."""
+    low, colon, high = text.partition(":")
+    try:
+        bounds = float(low), float(high)
+    except ValueError:
+        bounds = (1.0, 0.0)
+    if not colon or not bounds[0] < bounds[1]:
+        raise typer.BadParameter(f"{option} takes LOW:HIGH with LOW below HIGH, got '{text}'")
+    return bounds
+
+
+def number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError as e:
+        raise typer.BadParameter(f"{option} takes a number, got '{text}'") from e
+
+
+def listed(text: str | None) -> list[str] | None:
+    """a,b,c as a list."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

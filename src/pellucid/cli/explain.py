@@ -1,0 +1,100 @@
+"""`pellucid explain`: the main job, from a model and its data to a report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as o
+from .console import INTERRUPTED, PARTIAL, Console, guarded, interval, listed, number, pairs
+
+if TYPE_CHECKING:
+    from ..atlas import Atlas
+    from ..report import Question
+
+EPILOG = """[bold]Examples[/bold]
+
+pellucid explain model.skops loans.csv --target approved
+
+pellucid explain model.onnx wine.csv --target quality --free alcohol,sulphates --at mean --out out/wine
+
+pellucid explain model.onnx credit.csv.gz --target default --drop ID --trim 1 --class-names paid,defaulted
+"""
+
+
+def explain(
+    model: o.Model,
+    data: Annotated[Path, typer.Argument(metavar="DATA", show_default=False, help="Rows to explain it on: .csv, .csv.gz, .tsv or .parquet.")],
+    target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="The column that holds the right answer.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where report, pictures and atlas go.")] = Path("out/explain"),
+    free: o.Free = [],
+    at: Annotated[str, typer.Option("--at", metavar="median|mean|row:N", rich_help_panel=o.PLANE,
+                                    help="Where the other features stand: the data's median or mean, or one of its rows.")] = "median",
+    fix: o.Fix = [],
+    range_: o.Range = [],
+    trim: o.Trim = 0.0,
+    class_names: o.ClassNames = None,
+    columns: o.Columns = None,
+    drop: o.Drop = None,
+    skip_missing: o.SkipMissing = False,
+    link: o.Link = None,
+    max_regions: o.MaxRegions = 300_000,
+    max_seconds: o.MaxSeconds = None,
+    threads: o.Threads = None,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Explain a network exactly on a plane through its data, as a report.
+
+    Reads MODEL, finds its inputs among the columns of DATA, takes the two features that matter most (or --free), lets the
+    others stand at their median, finds every linear region of that plane, and writes DIR/report.html with pictures, tables
+    and what is proved.
+    """
+    console = Console(quiet)
+    with guarded(console, debug):
+        from ..report import ask
+
+        fixed = {name: number(v, "--fix") for name, v in pairs(fix, "--fix").items()}
+        ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
+        with console.step(f"reading {model} and {data}"):
+            question = ask(model, data, target=target, free=free, at=at, fix=fixed, ranges=ranges, trim=trim, class_names=listed(class_names),
+                           columns=listed(columns), drop=listed(drop) or (), skip_missing=skip_missing, link=link)
+        for note in question.notes:
+            console.remark(f"note: {note}")
+        atlas = _enumerated(console, question, out, max_regions=max_regions, max_seconds=max_seconds, threads=threads)
+        _report(console, question, atlas, out)
+        if not atlas.is_complete:
+            typer.echo(f"done in part: {atlas.certificate.reason}", err=True)
+            raise typer.Exit(PARTIAL)
+
+
+def _enumerated(console: Console, question: Question, out: Path, **budgets) -> Atlas:
+    """Every region of the plane; interrupted, what was found is saved and the command ends."""
+    from ..atlas import linear_regions
+    from ..errors import Interrupted
+
+    try:
+        with console.progress("finding regions") as progress:
+            return linear_regions(question.network, question.plane, by="class" if question.decides else None, progress=progress, **budgets)
+    except Interrupted as stop:
+        message = "interrupted before any region was found"
+        if stop.partial is not None:
+            message = f"interrupted; the {stop.partial.n_regions} regions found until then are in {stop.partial.save(out / 'atlas')}"
+        typer.echo(message, err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _report(console: Console, question: Question, atlas: Atlas, out: Path) -> None:
+    """Describe, draw and write; then say the findings and where they are."""
+    from ..report import study, write_report
+
+    with console.step("describing and drawing"):
+        result = study(question, atlas)
+        path = write_report(result, out, command="pellucid " + shlex.join(sys.argv[1:]))
+    for line in result.findings:
+        console.say(line)
+    console.say(f"report: {path}")

@@ -1,0 +1,139 @@
+"""`pellucid regions`: enumerate, save, print a summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as o
+from .console import INTERRUPTED, PARTIAL, Console, guarded, interval, listed, number, pairs
+
+if TYPE_CHECKING:
+    from ..atlas import Atlas
+    from ..geometry import Slice
+    from ..graph import Network
+
+EPILOG = """[bold]Examples[/bold]
+
+pellucid regions model.onnx --box 0:1 --free x1,x2 --fix x3=0.2 --by class --out atlas
+
+pellucid regions model.skops --data loans.csv --free age,income --at median
+"""
+
+
+def regions(
+    model: o.Model,
+    free: o.Free = [],
+    box: Annotated[str | None, typer.Option("--box", metavar="LOW:HIGH", rich_help_panel=o.PLANE, help="Range of every feature.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DATA", rich_help_panel=o.PLANE, help="Rows whose bounding box is the range.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="centre|median|mean|row:N", rich_help_panel=o.PLANE,
+                                           help="Where the other features stand; default: the centre of the box, with --data the median.")] = None,
+    fix: o.Fix = [],
+    range_: o.Range = [],
+    by: Annotated[str | None, typer.Option("--by", metavar="class|top2", help="Also split regions by the class given, or by the first two.")] = None,
+    threshold: Annotated[float, typer.Option("--threshold", help="Probability from which a single sigmoid output gives its class.")] = 0.5,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Save the atlas here; .csv or .parquet: its table.")] = None,
+    target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="A column of DATA that is no input: the answer.")] = None,
+    class_names: o.ClassNames = None,
+    columns: o.Columns = None,
+    drop: o.Drop = None,
+    skip_missing: o.SkipMissing = False,
+    link: o.Link = None,
+    max_regions: o.MaxRegions = 10_000_000,
+    max_seconds: o.MaxSeconds = None,
+    threads: o.Threads = None,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Find every linear region of a network over a plane, save them as an atlas, and print a summary."""
+    console = Console(quiet)
+    with guarded(console, debug):
+        from ..atlas import linear_regions
+        from ..errors import Interrupted
+
+        if (box is None) == (data is None):
+            raise typer.BadParameter("give the range of the features, either by --box LOW:HIGH or by --data FILE")
+        if data is None and (target or columns or drop or skip_missing):
+            raise typer.BadParameter("--target, --columns, --drop and --skip-missing speak of the rows of --data")
+        fixed = {name: number(v, "--fix") for name, v in pairs(fix, "--fix").items()}
+        ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
+        names = listed(class_names)
+        with console.step(f"reading {model}"):
+            if box is not None:
+                net, plane = _boxed(model, interval(box, "--box"), free, at or "centre", fixed, ranges, link, names)
+            else:
+                net, plane = _of_data(model, data, free=free, at=at or "median", fix=fixed, ranges=ranges, link=link, class_names=names,
+                                      target=target, columns=listed(columns), drop=listed(drop) or (), skip_missing=skip_missing)
+        try:
+            with console.progress("finding regions") as progress:
+                atlas = linear_regions(net, plane, by=by, threshold=threshold, max_regions=max_regions, max_seconds=max_seconds,
+                                       threads=threads, progress=progress)
+        except Interrupted as stop:
+            if stop.partial is not None:
+                _summary(console, stop.partial)
+                _save(console, stop.partial, out)
+            typer.echo("interrupted" + (": this is what was found until then" if stop.partial is not None else ""), err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        _summary(console, atlas)
+        _save(console, atlas, out)
+        if not atlas.is_complete:
+            typer.echo(f"done in part: {atlas.certificate.reason}", err=True)
+            raise typer.Exit(PARTIAL)
+
+
+def _boxed(model: Path, bounds: tuple[float, float], free, at: str, fix, ranges, link, class_names) -> tuple[Network, Slice]:
+    """The network, and the plane through the box's centre (moved by `fix`)."""
+    import numpy as np
+
+    from ..geometry import Box
+    from ..importers import load
+    from ..report import chosen_features, feature_number
+
+    if at != "centre":
+        raise typer.BadParameter(f"--at {at} speaks of the rows of --data; with --box use --fix NAME=VALUE")
+    net = load(model, link=link, class_names=class_names)
+    lower, upper = (np.full(net.n_inputs, b) for b in bounds)
+    for name, (low, high) in ranges.items():
+        lower[feature_number(net, name)], upper[feature_number(net, name)] = low, high
+    x0 = (lower + upper) / 2
+    for name, value in fix.items():
+        x0[feature_number(net, name)] = value
+    pair = chosen_features(net, free) if free or net.n_inputs != 2 else (0, 1)
+    box = Box(np.minimum(lower, x0), np.maximum(upper, x0), net.feature_names)
+    return net, box.slice(free=pair, at=x0)
+
+
+def _of_data(model: Path, data: Path, **how) -> tuple[Network, Slice]:
+    """The network, and the plane through the data as `pellucid explain` would choose it."""
+    from ..report import ask
+
+    question = ask(model, data, **how)
+    return question.network, question.plane
+
+
+def _summary(console: Console, atlas: Atlas) -> None:
+    """Counts, areas, and the share of each class."""
+    what = f"{atlas.n_regions} linear regions" + (f" in {len(atlas)} pieces by {atlas.by}" if atlas.by else "")
+    lower, upper = atlas.domain.polygon.bounds
+    plane = " x ".join(f"{axis} {a:g}..{b:g}" for axis, a, b in zip(atlas.domain.axes, lower, upper, strict=True))
+    console.say(f"{what} over {plane}")
+    console.say(f"{atlas.certificate.reason}")
+    if atlas.by:
+        from ..report import class_shares
+
+        for name, share in class_shares(atlas):
+            console.say(f"  {share:7.2%}  {name}")
+
+
+def _save(console: Console, atlas: Atlas, out: Path | None) -> None:
+    if out is None:
+        return
+    if out.suffix in (".csv", ".parquet"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        frame = atlas.to_frame()
+        frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
+    else:
+        atlas.save(out)
+    console.say(f"saved: {out}")

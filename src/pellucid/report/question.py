@@ -1,0 +1,110 @@
+"""What `pellucid explain` asks: which network, on which rows, over which plane."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DomainError
+from ..geometry import Box, Slice
+from ..graph import Network
+from ..importers import load
+from .focus import Influence, anchor, chosen_features, data_box, feature_number, influence, spread_rows
+from .table import Rows, match_rows, read_table
+from .target import Answers, Score, read_answers, score_model
+
+FIDELITY_ROWS = 256
+"""Rows of the data on which the model's own runtime is asked too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A network, the rows that it was asked about, and the plane to explain it over.
+
+    free: the two features that move; chosen: whether the user chose them. at: where the others stand, in words.
+    notes: remarks that a reader has to see.
+    """
+
+    model: Path
+    data: Path
+    network: Network
+    rows: Rows
+    answers: Answers
+    score: Score | None
+    influence: Influence
+    plane: Slice
+    free: tuple[int, int]
+    chosen: bool
+    at: str
+    fixed: tuple[str, ...]
+    trim: float
+    notes: tuple[str, ...]
+
+    @property
+    def decides(self) -> bool:
+        """The network gives classes (or labels), so that the plane can be split by them."""
+        return self.network.n_classes > 0 or self.network.is_multilabel
+
+
+def ask(model: str | os.PathLike, data: str | os.PathLike, *, target: str | None = None, free: Sequence[str] = (), at: str = "median",
+        fix: Mapping[str, float] | None = None, ranges: Mapping[str, tuple[float, float]] | None = None, trim: float = 0.0,
+        class_names: Sequence[str] | None = None, columns: Sequence[str] | None = None, drop: Sequence[str] = (),
+        skip_missing: bool = False, link: str | None = None) -> Question:
+    """Read the model and the data, fit them to each other, and choose the plane.
+
+    The model is read twice: its own names are needed to find its columns, and then its runtime is asked about those rows.
+    """
+    model, data = Path(model), Path(data)
+    net = load(model, link=link)
+    rows = match_rows(net, read_table(data), target=target, columns=columns, drop=drop, skip_missing=skip_missing)
+    answers = read_answers(net, None if target is None else rows.frame[target], class_names)
+    net = load(model, link=link, feature_names=rows.names, class_names=answers.class_names, check_with=spread_rows(rows.X, FIDELITY_ROWS))
+    if rows.table is not None:
+        net = replace(net, table=rows.table)
+    size = influence(net, rows.X)
+    pair = _pair(net, size, free)
+    x0, words = anchor(net, rows.X, at)
+    for name, value in (fix or {}).items():
+        x0[feature_number(net, name)] = value
+    box = data_box(net, rows.X, x0, trim=trim, ranges=ranges)
+    _refuse_flat(box, pair)
+    plane = box.slice(free=pair, at=x0)
+    assert isinstance(plane, Slice)
+    return Question(model, data, net, rows, answers, score_model(net, rows.X, answers.y), size, plane, pair, bool(free), words,
+                    tuple(f"{k} = {v:g}" for k, v in (fix or {}).items()), trim, _remarks(net, rows, answers, pair))
+
+
+def _pair(net: Network, size: Influence, free: Sequence[str]) -> tuple[int, int]:
+    """The two features that move: those asked for, else the two of largest influence."""
+    if net.n_inputs < 2:
+        raise DomainError("the model has one input; a plane needs two")
+    i, j = chosen_features(net, free) if free else size.strongest(2)
+    return i, j
+
+
+def _refuse_flat(box: Box, pair: tuple[int, int]) -> None:
+    for j in pair:
+        if box.lower[j] == box.upper[j]:
+            raise DomainError(f"'{box.names[j]}' is {box.lower[j]:g} in every row: choose another feature with --free, "
+                              f"or give it a range with --range '{box.names[j]}=LOW:HIGH'")
+
+
+def _remarks(net: Network, rows: Rows, answers: Answers, pair: tuple[int, int]) -> tuple[str, ...]:
+    notes = list(answers.notes)
+    if rows.names is not None:
+        notes.append(f"the model's inputs have no names; the columns were taken {rows.how}")
+    if rows.skipped:
+        notes.append(f"{rows.skipped} rows with missing values were left out")
+    whole = [net.feature_names[j] for j in pair if _counts(rows.X[:, j])]
+    if whole:
+        notes.append(f"{' and '.join(whole)} {'take' if len(whole) > 1 else 'takes'} whole numbers only in the data; "
+                     "the map is continuous and also shows what lies between them")
+    return tuple(notes)
+
+
+def _counts(column: np.ndarray) -> bool:
+    return bool(np.all(column == np.round(column)))

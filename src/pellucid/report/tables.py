@@ -1,0 +1,156 @@
+"""The tables of the report: each a caption, a head and rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..explain import TippingPoints
+from .findings import percent, quantity_name
+from .study import Study
+
+MOST_ROWS = 40
+FEW_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: column names. rows: cells, ready to print. numeric: the columns that are set flush right. none: said where it is empty."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: frozenset[int] = field(default_factory=frozenset)
+    none: str = ""
+
+
+def number(x: float) -> str:
+    """Four significant digits, with a true minus sign; short forms for the very large and small."""
+    text = f"{x:.4g}" if abs(x) < 1e5 else f"{x:,.0f}" if abs(x) < 1e9 else f"{x:.3e}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def shares_table(study: Study) -> Table | None:
+    """Share of the plane's area by class."""
+    if not study.shares:
+        return None
+    rows = [(name, percent(share)) for name, share in study.shares]
+    rows += [(name, "never") for name in (study.transitions.never_given if study.transitions and study.atlas.is_complete else ())]
+    return Table("Share of the plane's area by class", ("class", "share"), rows, frozenset({1}))
+
+
+def totals_table(study: Study) -> Table:
+    """Total weights of the main quantity."""
+    frame = study.main.top(MOST_ROWS)
+    unit = {name: u for name, u in zip(study.question.network.feature_names, study.question.network.units, strict=True)}
+    words = {"up": "rises everywhere", "down": "falls everywhere", "mixed": "both", "none": "no effect"}
+    if not study.atlas.is_complete:
+        words |= {"up": "rises where explored", "down": "falls where explored"}
+    rows = [(r.feature + (f" [{unit[r.feature]}]" if unit[r.feature] else ""), number(r.total), number(r.signed), number(r.min), number(r.max),
+             percent(r.first), words[r.direction]) for r in frame.itertuples()]
+    caption = f"Total weights for {quantity_name(study)}" + _cut(len(rows), study.question.network.n_inputs, "features")
+    return Table(caption, ("feature", "total", "signed mean", "smallest", "largest", "ranks first on", "with the feature it"), rows,
+                 frozenset({1, 2, 3, 4, 5}))
+
+
+def outputs_table(study: Study) -> Table | None:
+    """Total weights of each output by itself."""
+    if not study.outputs:
+        return None
+    total = np.array([d.total for d in study.outputs])
+    order = np.argsort(-total.max(axis=0), kind="stable")[:MOST_ROWS]
+    names = study.question.network.feature_names
+    rows = [(names[j], *(number(t) for t in total[:, j])) for j in order]
+    head = ("feature", *(study.question.network.output_names))
+    return Table("Mean size of each feature's weight in each output, over the plane" + _cut(len(rows), len(names), "features"), head, rows,
+                 frozenset(range(1, len(head))))
+
+
+def transitions_table(study: Study) -> Table | None:
+    """Which classes touch."""
+    if study.transitions is None:
+        return None
+    frame = study.transitions.to_frame()
+    rows = [(r["from"], r["to"], number(r["scaled length"]), str(r["segments"])) for _, r in frame.head(MOST_ROWS).iterrows()]
+    caption = "Pairs of classes with a common border; its length in units of the map's sides" + _cut(len(rows), len(frame), "pairs")
+    return Table(caption, ("class", "touches", "length", "segments"), rows, frozenset({2, 3}))
+
+
+def enclaves_table(study: Study) -> Table | None:
+    """Islands of one class inside another."""
+    if study.enclaves is None:
+        return None
+    frame = study.enclaves.to_frame(all=False)
+    rows = [(r["class"], r["touches"], percent(float(r["share"])), str(r["rows"])) for _, r in frame.head(MOST_ROWS).iterrows()]
+    return Table("Enclaves" + _cut(len(rows), len(frame), "enclaves"), ("class", "inside", "share of the plane", "regions"), rows, frozenset({2, 3}))
+
+
+def tipping_table(study: Study, turning: TippingPoints) -> Table:
+    """The longest segments on which the weight of one feature changes its sign."""
+    x, y = study.axes
+    frame = turning.to_frame()
+    rows = [(_point(r[f"{x} from"], r[f"{y} from"]), _point(r[f"{x} to"], r[f"{y} to"]), number(r["weight rising"]), number(r["weight falling"]),
+             number(r["scaled length"])) for _, r in frame.head(FEW_ROWS).iterrows()]
+    none = f"{turning.feature}: there is none on this plane."
+    if not study.atlas.is_complete:
+        none = f"{turning.feature}: there is none where the plane was explored."
+    return Table(f"{turning.feature}: {len(frame)} segments" + _cut(len(rows), len(frame), "longest"),
+                 (f"from ({x}, {y})", "to", "slope on one side", "on the other", "length"), rows, frozenset({2, 3, 4}), none)
+
+
+def abrupt_table(study: Study) -> Table:
+    """Where neighbours' linear models differ most."""
+    x, y = study.axes
+    frame = study.abrupt.to_frame()
+    rows = [(_point(r[f"{x} from"], r[f"{y} from"]), _point(r[f"{x} to"], r[f"{y} to"]), number(r["change"]), str(r["feature"]), number(r["scaled length"]))
+            for _, r in frame.iterrows()]
+    return Table(f"Borders across which the weights for {quantity_name(study)} change most",
+                 (f"from ({x}, {y})", "to", "change", "most in", "length"), rows, frozenset({2, 4}))
+
+
+def regions_table(study: Study) -> Table:
+    """The largest pieces, with their linear models in the features' own units."""
+    atlas = study.atlas
+    largest = np.argsort(-atlas.volume, kind="stable")[:FEW_ROWS]
+    label = [atlas.class_label(int(atlas.first[k])) for k in largest] if atlas.by else [""] * len(largest)
+    points = [atlas[int(k)].interior_point for k in largest]
+    rows = [(str(int(k)), *((name,) if atlas.by else ()), percent(float(atlas.volume[k] / atlas.domain.polygon.area)), _point(*at), _formula(study, int(k)))
+            for k, name, at in zip(largest, label, points, strict=True)]
+    head = ("region", *(("class",) if atlas.by else ()), "share", f"around ({', '.join(study.axes)})", f"{quantity_name(study)} on it =")
+    return Table("The largest pieces of the plane" if atlas.by else "The largest regions of the plane", head, rows)
+
+
+def _formula(study: Study, k: int, most: int = 4) -> str:
+    """The linear model on row k: its terms of most weight over the features' ranges, and how many are left out."""
+    main, net = study.main, study.question.network
+    width = main.scale.width
+    order = np.argsort(-np.abs(main.weights[k]), kind="stable")
+    order = [int(j) for j in order if abs(main.weights[k, j]) > main.floor[j]]
+    slope = {j: main.weights[k, j] / width[j] for j in order[:most]}
+    terms = [f"{'+' if s >= 0 else chr(0x2212)} {number(abs(s))} {net.feature_names[j]}" for j, s in slope.items()]
+    rest = len(order) - len(terms)
+    text = " ".join(terms).removeprefix("+ ") or "constant"
+    return text + (f" + {rest} smaller terms" if rest > 0 else "") + (" + constant" if terms else "")
+
+
+def plane_table(study: Study) -> Table:
+    """Every feature: its range, and where it stands."""
+    question = study.question
+    net, box = question.network, question.plane.box
+    rows = []
+    for j, name in enumerate(net.feature_names):
+        stands = "moves" if j in question.free else number(question.plane.x0[j])
+        rows.append((name + (f" [{net.units[j]}]" if net.units[j] else ""), number(box.lower[j]), number(box.upper[j]), stands,
+                     number(question.influence.size[j])))
+    return Table("Features in the model's order; influence = mean size of the local weight times standard deviation, on the data's rows",
+                 ("feature", "from", "to", "stands at", "influence"), rows, frozenset({1, 2, 3, 4}))
+
+
+def _point(x: float, y: float) -> str:
+    return f"({number(x)}, {number(y)})"
+
+
+def _cut(shown: int, there: int, what: str) -> str:
+    return f" (the first {shown} of {there} {what})" if shown < there else ""
