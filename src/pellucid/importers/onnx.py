@@ -34,7 +34,7 @@ SENTINEL = 7
 
 @dataclass(frozen=True)
 class Linked:
-    """link(inner), not applied yet. tensor: the ONNX tensor that holds it. pair: it is (1 - p, p) of one sigmoid."""
+    """link(inner), not applied yet. tensor: the ONNX tensor that holds it, made by `node`. pair: that holds (1 - p, p), p the sigmoid."""
 
     link: str
     inner: Value
@@ -204,6 +204,8 @@ class _Walk:
                 return self._constant(node, args, attrs)
             if node.op_type in ("Shape", "Size") and isinstance(args[0], Value | Linked):
                 return [self._shape(args[0], node.op_type, attrs)]
+            if node.op_type == "LinearClassifier":
+                return self._linear_classifier(node, args, attrs)
             linked = self._linked(node, args, attrs)
             return [linked] + [Failed(self._no(node, args, attrs))] * (n - 1) if linked is not None else self._spelled(node, args, attrs)
         except ModelError as e:
@@ -308,10 +310,30 @@ class _Walk:
         if kind in ("Reshape", "Flatten", "Squeeze", "Unsqueeze") and not first.pair:
             (inner,) = self._spelled(node, [first.inner, *args[1:]], attrs)[:1]
             return replace(first, inner=inner, tensor=node.output[0]) if isinstance(inner, Value) else None
+        if kind == "Normalizer" and attrs.get("norm") == "L1" and (first.link == "softmax" or (first.pair and size(first.inner.shape) == 1)):
+            return replace(first, tensor=node.output[0])        # probabilities add up to 1 already
         if kind == "ZipMap":
             labels = next((attrs[k] for k in ("classlabels_strings", "classlabels_int64s") if attrs.get(k)), ())
             return replace(first, labels=tuple(str(label) for label in labels))
         return None
+
+    def _linear_classifier(self, node, args, attrs) -> list:
+        """scikit-learn's linear classifiers: the label, and scores behind a link."""
+        label, scores = Failed(self._no(node, args, attrs)), self._spelled(node, args, attrs)[0]
+        if not isinstance(scores, Value):
+            return [scores, scores]
+        link = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}.get(attrs.get("post_transform", "NONE"))
+        if link is None:
+            return [label, scores if attrs.get("post_transform", "NONE") == "NONE" else label]
+        coefficients, intercepts = (np.asarray(attrs[k], dtype=np.float64) for k in ("coefficients", "intercepts"))
+        pair = link == "sigmoid" and len(intercepts) == 2
+        if pair:                                                # rows (-w, w): one output says it all
+            if not np.array_equal(coefficients[: coefficients.size // 2], -coefficients[coefficients.size // 2:]):
+                return [label, label]
+            from ..ops.rearrange import Slice
+
+            scores = self._apply(Slice(0, 1, 1, 1), (scores,), f"{_name(node)}/positive")
+        return [label, Linked(link, scores, node.output[1], _name(node), pair)]
 
     def _over_all(self, value: Value, axis: int) -> bool:
         """Does a softmax along `axis` run over all entries of a sample?"""
@@ -322,8 +344,8 @@ class _Walk:
         return axis >= 0 and all(n == 1 for k, n in enumerate(value.shape) if k not in covered)
 
     def _complement(self, node, args) -> Linked | None:
-        """(1 - p, p) of one sigmoid output, as scikit-learn's binary classifiers end."""
-        if len(args) != 2 or not isinstance(args[1], Linked) or args[1].link != "sigmoid" or size(args[1].inner.shape) != 1:
+        """(1 - p, p) of a sigmoid, as scikit-learn's binary (and multi-label) classifiers end."""
+        if len(args) != 2 or not isinstance(args[1], Linked) or args[1].link != "sigmoid" or len(args[1].inner.shape) != 1:
             return None
         minus = self.expressions.node(node.input[0], "Sub")
         if minus is None or self.expressions.constant(minus.input[0]) != 1.0:
@@ -348,7 +370,7 @@ class _Walk:
 
         def finish(y: np.ndarray, rows: int) -> np.ndarray:
             y = np.asarray(y, dtype=np.float64).reshape(rows, -1)
-            return y[:, 1:] if pair else y
+            return y[:, n:] if pair else y
 
         self.tensor = tensor
         fixed = 0 if self.whole[0] is None and self.batch == SENTINEL else self.batch or 1

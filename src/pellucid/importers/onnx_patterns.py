@@ -176,5 +176,19 @@ def _softplus(node, e: Expressions) -> Found | None:
     return None if base is None else Found("Softplus", {}, base)
 
 
+def _guarded_softplus(node, e: Expressions) -> Found | None:
+    """beta x > 20 ? x : softplus(beta x) / beta, as torch computes it: within 2.1e-9 / beta of the softplus alone."""
+    condition = e.node(node.input[0], "Greater", "GreaterOrEqual")
+    line, (share, soft) = e.times(node.input[1]), e.factors(node.input[2])
+    inner = e.node(soft[0], "Softplus") if len(soft) == 1 else None
+    if condition is None or inner is None or line is None or line[0] != 1.0:
+        return None
+    scaled, left, limit = e.times(inner.input[0]), e.times(condition.input[0]), e.constant(condition.input[1])
+    same = scaled is not None and left is not None and scaled[1] == left[1] == line[1]
+    if not same or limit is None or limit < 20.0 or left[0] != scaled[0] or abs(share * scaled[0] - 1.0) > SAME:
+        return None
+    return Found("Identity", {}, e.base(node.input[2]))
+
+
 Pattern = Callable[[Any, Expressions], "Found | None"]
-_PATTERNS: dict[str, tuple[Pattern, ...]] = {"Mul": (_gelu, _silu), "Div": (_gelu,), "Log": (_softplus,)}
+_PATTERNS: dict[str, tuple[Pattern, ...]] = {"Mul": (_gelu, _silu), "Div": (_gelu,), "Log": (_softplus,), "Where": (_guarded_softplus,)}

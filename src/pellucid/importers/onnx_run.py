@@ -64,7 +64,22 @@ def _asking_for(model, output: str):
     kept = [onnx.ValueInfoProto.FromString(o.SerializeToString()) for o in kept]
     del copy.graph.output[:]
     copy.graph.output.extend(kept)
+    _drop_unneeded(copy.graph, output)
     return copy
+
+
+def _drop_unneeded(graph, output: str) -> None:
+    """Without the nodes that the output does not depend on; a runtime checks those too."""
+    maker = {name: k for k, node in enumerate(graph.node) for name in node.output}
+    needed, stack = set(), [output]
+    while stack:
+        k = maker.get(stack.pop())
+        if k is not None and k not in needed:
+            needed.add(k)
+            stack.extend(graph.node[k].input)
+    for k in reversed(range(len(graph.node))):
+        if k not in needed:
+            del graph.node[k]
 
 
 def _onnxruntime(model):

@@ -106,7 +106,7 @@ def _(record: Record):
     return Clip(bound(record.get("low")), bound(record.get("high")))
 
 
-@spelled("torch", "aten.clamp", "aten.clamp_min", "aten.clamp_max")
+@spelled("torch", "aten.clamp", "aten.clip", "aten.clamp_min", "aten.clamp_max")
 def _(record: Record):
     """Bounds are numbers (attributes) or tensors (arguments)."""
     if len(record.values) != 1:

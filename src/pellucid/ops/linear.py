@@ -11,7 +11,7 @@ from ..graph.arrays import exact, like
 from ..graph.op import AffineOp, Op, Shape
 from ..graph.registry import Record, Value, spelled, unsupported
 from ..graph.rewrite import fuses
-from .rearrange import Transpose
+from .rearrange import Slice, Transpose
 from .scale import Scale
 
 
@@ -61,9 +61,28 @@ def _(first: Scale, second: Linear, shape: Shape):
     return Linear(second.W * first.weight.reshape(-1), second.W @ bias + second.b)
 
 
+@fuses(Linear, Slice)
+def _(first: Linear, second: Slice, shape: Shape):
+    """Some outputs of a layer are a smaller layer."""
+    if second.axis != len(shape) - 1:
+        return None
+    rows = second.start + second.step * np.arange(second.count)
+    return Linear(first.W[rows], first.b[rows])
+
+
 def last_axis_only(constant: np.ndarray) -> bool:
     """Does it vary along the last axis only?"""
     return constant.size == 1 or constant.size == constant.shape[-1]
+
+
+@spelled("onnx", "ai.onnx.ml.LinearRegressor", "ai.onnx.ml.LinearClassifier")
+def _(record: Record):
+    """Of a classifier the scores, before its post_transform."""
+    b = exact(record.get("intercepts", [0.0]))
+    rows = len(b) if record.kind.endswith("Classifier") else int(record.get("targets", 1))
+    if record.kind.endswith("Regressor") and record.get("post_transform", "NONE") != "NONE":
+        raise unsupported(record, f"post_transform {record.get('post_transform')}")
+    return Linear(exact(record.get("coefficients")).reshape(rows, -1), np.broadcast_to(b, rows).copy())
 
 
 @spelled("onnx", "Gemm")

@@ -435,7 +435,8 @@ def _(record: Record):
     return Reshape(record.target(record.get("out")))
 
 
-@spelled("torch", "aten.permute", "aten.transpose", "aten.t", "aten.swapaxes", "aten.swapdims", "aten.movedim", "aten.moveaxis")
+@spelled("torch", "aten.permute", "aten.transpose", "aten.t", "aten.swapaxes", "aten.swapdims", "aten.movedim", "aten.moveaxis",
+         "aten.numpy_T", "aten.mT")
 def _(record: Record):
     """By what it does to numbered axes, since there are many ways to say it."""
     (x,) = record.values
@@ -443,6 +444,10 @@ def _(record: Record):
     packet = record.kind.rpartition(".")[0]
     if packet == "aten.permute":
         perm = [int(p) % rank for p in record.get("dims")]
+    elif packet == "aten.numpy_T":
+        perm = list(range(rank))[::-1]
+    elif packet == "aten.mT":
+        perm = [*range(rank - 2), rank - 1, rank - 2]
     elif packet in ("aten.movedim", "aten.moveaxis"):
         ends = [[e] if isinstance(e, int) else list(e) for e in (record.get("source"), record.get("destination"))]
         perm = np.moveaxis(np.empty(range(1, rank + 1)), *ends)  # sizes 1, 2, .. name the axes
@@ -559,8 +564,8 @@ def _(record: Record):
 
 
 @spelled("torch", "aten.clone", "aten.contiguous", "aten.alias", "aten.detach", "aten.lift_fresh_copy", "aten.positive", "aten.view_copy",
-         "aten.to", "aten._to_copy", "aten.float", "aten.double", "aten.type_as", "aten.dropout", "aten.feature_dropout",
-         "aten.alpha_dropout", "aten.feature_alpha_dropout", "aten.native_dropout", "aten.identity")
+         "aten.to", "aten._to_copy", "aten.type_as", "aten.dropout", "aten.feature_dropout",
+         "aten.alpha_dropout", "aten.feature_alpha_dropout", "aten.native_dropout")
 def _(record: Record):
     """Nothing, in evaluation. A cast to an integer type rounds, which is not continuous."""
     if record.get("train", False):

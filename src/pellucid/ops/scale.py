@@ -113,6 +113,13 @@ def _(record: Record):
     return Scale(np.array(-1.0), np.array(0.0))
 
 
+@spelled("onnx", "ai.onnx.ml.Scaler")
+def _(record: Record):
+    """(x - offset) * scale, as skl2onnx writes a StandardScaler."""
+    weight = exact(record.get("scale", [1.0]))
+    return scale(record, weight, -weight * exact(record.get("offset", [0.0])))
+
+
 @spelled("onnx", "BatchNormalization")
 def _(record: Record):
     """Per channel, with the statistics of training: scale (x - mean) / sqrt(variance + epsilon) + B."""
