@@ -233,9 +233,16 @@ def _needed(graph) -> set:
 
 
 def _output(program, values: dict, tracer: Tracer, batch: int, model: str) -> Value:
-    (outputs,) = next(n for n in program.graph.nodes if n.op == "output").args
-    if not program.call_spec.out_spec.is_leaf() or len(outputs) != 1:
-        raise ModelError(f"{model}.forward returns {program.call_spec.out_spec.type.__name__} of {len(outputs)} values; a network here gives one tensor.\n"
+    """The one tensor that forward() gives; what an in-place operation wrote into the input is given beside it and not wanted."""
+    import torch
+
+    wanted = torch.export.graph_signature.OutputKind.USER_OUTPUT
+    (given,) = next(n for n in program.graph.nodes if n.op == "output").args
+    outputs = [n for n, spec in zip(given, program.graph_signature.output_specs, strict=True) if spec.kind is wanted]
+    form = program.call_spec.out_spec
+    if not form.is_leaf() or len(outputs) != 1:
+        kind = getattr(form.type, "__name__", "a structure")
+        raise ModelError(f"{model}.forward returns {kind} of {len(outputs)} values; a network here gives one tensor.\n"
                          "  To go on       wrap it in a module whose forward returns the one to explain")
     out = values[outputs[0]]
     if not isinstance(out, Value):
@@ -334,7 +341,7 @@ def _original(module, batch: int) -> Callable[[np.ndarray], np.ndarray]:
 
     def run(x: np.ndarray, dtype) -> np.ndarray:
         tensors = {k: t.to(dtype) if t.is_floating_point() else t for k, t in _tensors(module).items()}
-        rows = torch.as_tensor(x, dtype=dtype, device=_home(module)[1])
+        rows = torch.tensor(x, dtype=dtype, device=_home(module)[1])    # a copy: modules may work in place
         n = len(rows)
         if batch != BATCHES[0]:                                 # it takes batches of this size only: fill the last one up
             rows = torch.cat([rows, rows[:1].expand(-n % batch, *rows.shape[1:])])
