@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOME = {
-    "load": "importers", "Network": "graph",
+    "load": "importers.load", "Network": "graph",
     "Box": "geometry", "Slice": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
     from .geometry import Box, Slice
     from .graph import Network
-    from .importers import load
+    from .importers.load import load
 
     __version__: str
 

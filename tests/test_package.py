@@ -1,0 +1,31 @@
+"""The package as a whole: what is public, and how light its import is."""
+
+import subprocess
+import sys
+
+import pellucid
+
+PUBLIC = {
+    "load", "Network", "Box", "Slice", "linear_regions", "Atlas", "PartialAtlas", "Region", "load_atlas", "describe", "Description",
+    "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status", "PellucidError",
+    "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
+    "MissingExtra", "Interrupted", "__version__",
+}
+
+
+def test_the_public_names_are_these_and_all_are_there():
+    assert set(pellucid.__all__) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(pellucid, name) is not None
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = "numpy scipy pandas matplotlib onnx onnxruntime torch keras sklearn pyarrow".split()
+    code = f"import pellucid, sys; print([m for m in {heavy!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_loading_a_network_imports_no_framework_but_its_own():
+    code = ("import pellucid, sys; pellucid.load(([[[1.0, 2.0]]], [[0.0]]), orientation='out_in');"
+            "print([m for m in ('pandas', 'matplotlib', 'onnx', 'onnxruntime', 'torch', 'keras', 'sklearn', 'pyarrow') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
