@@ -9,7 +9,7 @@ import numpy as np
 from ..atlas import Atlas
 from ..errors import DataError
 from ..explain.weights import sample_rows
-from .colours import class_colours
+from .colours import apart, class_colours
 from .scene import Dots, Key, Scene, class_borders, map_of, share
 
 MOST_KEYS = 20
@@ -48,7 +48,7 @@ def _palette(atlas: Atlas, classes: np.ndarray, colours) -> tuple[str, ...]:
     if atlas.network.is_multilabel:
         return class_colours(len(classes), colours)
     everyone = class_colours(len(atlas.network.class_names), colours)
-    return tuple(everyone[int(k)] for k in classes)
+    return apart([everyone[int(k)] for k in classes], everyone)
 
 
 def _shortened(keys: list[Key], area: np.ndarray) -> list[Key]:

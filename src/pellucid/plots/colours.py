@@ -9,15 +9,15 @@ import numpy as np
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 """Okabe & Ito 2008, black (which lines have) replaced by grey, neighbours in the list far apart in lightness."""
 
-CIVIDIS = ("#00224e", "#002d6c", "#16396d", "#2f456b", "#404f6c", "#50596e", "#5f6470", "#6e6f74", "#7c7b78", "#8b8778", "#9b9476",
-           "#aba173", "#bcae6c", "#cdbc63", "#e0cb55", "#f2da44", "#fee838")
+CIVIDIS = ("#00224e", "#002e6a", "#1a386f", "#32436d", "#434e6c", "#535a6d", "#61656f", "#6f7073", "#7d7c78", "#8c8878", "#9b9476",
+           "#aba072", "#bcae6c", "#cdbb63", "#dec958", "#f0d846", "#fee838")
 """Nuñez, Anderton & Renslow 2018: dark blue to yellow, even in lightness for every kind of colour vision."""
 
 RED_BLUE = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")
 """ColorBrewer RdBu (Brewer 2003), blue below 0, red above."""
 
-NEUTRAL, EMPTY, INK = "#d9d9d9", "#ffffff", "#1a1a1a"
-"""Regions that are beside the point; what is left out; lines."""
+NEUTRAL, EMPTY, INK, CHALK = "#d9d9d9", "#ffffff", "#1a1a1a", "#ffffff"
+"""Regions that are beside the point; what is left out; lines on light colours; lines on dark ones."""
 
 
 def class_colours(n: int, colours: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -33,9 +33,20 @@ def class_colours(n: int, colours: str | Sequence[str] | None = None) -> tuple[s
         if len(colours) < n:
             raise ValueError(f"colours has {len(colours)} entries; {n} classes need one each")
         return tuple(colours[:n])
-    turns = (lambda c: c, lambda c: _mix(c, "#ffffff", 0.55), lambda c: _mix(c, "#000000", 0.45))
-    palette = [turn(c) for turn in turns for c in OKABE_ITO]
+    # each turn starts at another hue: class 9 is not a paler class 1
+    lighter = [_mix(c, "#ffffff", 0.55) for c in OKABE_ITO[2:] + OKABE_ITO[:2]]
+    darker = [_mix(c, "#000000", 0.45) for c in OKABE_ITO[5:] + OKABE_ITO[:5]]
+    palette = [*OKABE_ITO, *lighter, *darker]
     return tuple(palette[k % len(palette)] for k in range(n))
+
+
+def apart(colours: Sequence[str], palette: Sequence[str]) -> tuple[str, ...]:
+    """The colours, each one that came before replaced by an unused one of the palette, as long as there are such."""
+    free = [c for c in dict.fromkeys(palette) if c not in colours]
+    seen: list[str] = []
+    for colour in colours:
+        seen.append(free.pop(0) if colour in seen and free else colour)
+    return tuple(seen)
 
 
 def sequential(n: int) -> tuple[str, ...]:

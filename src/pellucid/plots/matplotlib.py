@@ -33,8 +33,8 @@ def draw(scene: Scene, ax: Axes | None = None) -> Axes:
     _draw_unexplored(ax, scene.unexplored)
     width = border_width(ax, scene.n_cells)
     if width:
-        _draw_lines(ax, scene.borders, INK, width, 2.2)
-    _draw_lines(ax, scene.edges, INK, 1.0, 2.4, rasterized=len(scene.edges) > RASTER_ABOVE)
+        _draw_lines(ax, scene.borders, scene.ink, width, 2.2, alpha=0.65)
+    _draw_lines(ax, scene.edges, INK, 1.0 + width, 2.4, rasterized=len(scene.edges) > RASTER_ABOVE)
     _draw_outline(ax, scene.outline)
     if scene.dots is not None:
         _draw_dots(ax, scene.dots, scene.palette)
@@ -47,13 +47,11 @@ def draw(scene: Scene, ax: Axes | None = None) -> Axes:
 
 
 def border_width(ax: Axes, n_cells: int) -> float:
-    """Points: a twentieth of the size of an average cell, at most 0.8; 0 where it would not be seen."""
+    """Points: a few hundredths of the size of an average cell, at most 0.7; 0 where it would not be seen."""
     if n_cells > BORDERS_UP_TO:
         return 0.0
-    box = ax.get_position()
-    width, height = ax.figure.get_size_inches()
-    area = 72 * box.width * width * 72 * box.height * height
-    line = min(0.8, 0.05 * float(np.sqrt(area / max(1, n_cells))))
+    width, height = _size(ax)
+    line = min(0.7, 0.035 * float(np.sqrt(width * height / max(1, n_cells))))
     return line if line >= 0.08 else 0.0
 
 
@@ -113,12 +111,17 @@ def _draw_unexplored(ax: Axes, polygons: tuple[np.ndarray, ...]) -> None:
 # ---- lines and points
 
 
-def _draw_lines(ax: Axes, ends: np.ndarray, colour: str, width: float, zorder: float, rasterized: bool = False) -> None:
-    from matplotlib.collections import LineCollection
+def _draw_lines(ax: Axes, ends: np.ndarray, colour: str, width: float, zorder: float, rasterized: bool = False, alpha: float = 1.0) -> None:
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path as Outline
 
-    if len(ends):
-        ax.add_collection(LineCollection(list(ends), colors=colour, linewidths=width, capstyle="round", zorder=zorder,
-                                         rasterized=rasterized), autolim=False)
+    if not len(ends):
+        return
+    codes = np.array([Outline.MOVETO, Outline.LINETO], dtype=np.uint8)      # few long paths: small files, and no darker crossings
+    spans = [ends[k:k + POLYGONS_A_PATH] for k in range(0, len(ends), POLYGONS_A_PATH)]
+    paths = [Outline(part.reshape(-1, 2), np.tile(codes, len(part))) for part in spans]
+    ax.add_collection(PathCollection(paths, facecolors="none", edgecolors=colour, linewidths=width, capstyle="round", zorder=zorder,
+                                     alpha=alpha, rasterized=rasterized), autolim=False)
 
 
 def _draw_outline(ax: Axes, outline: np.ndarray) -> None:
@@ -129,8 +132,9 @@ def _draw_outline(ax: Axes, outline: np.ndarray) -> None:
 
 def _draw_dots(ax: Axes, dots: Dots, palette: tuple[str, ...]) -> None:
     size = float(np.clip(3000 / max(1, len(dots.at)), 4, 22))
-    ax.scatter(*dots.at.T, c=[palette[int(k)] for k in dots.colour], s=size, edgecolors=INK, linewidths=0.6, zorder=3,
-               rasterized=len(dots.at) > RASTER_ABOVE)
+    many = len(dots.at) > RASTER_ABOVE
+    ax.scatter(*dots.at.T, c="white", s=2.2 * size, edgecolors=INK, linewidths=0.5, zorder=3, rasterized=many)   # a ring: a dot may
+    ax.scatter(*dots.at.T, c=[palette[int(k)] for k in dots.colour], s=size, linewidths=0, zorder=3.1, rasterized=many)  # be of the area's colour
 
 
 def _draw_marks(ax: Axes, marks: tuple[Mark, ...]) -> None:
@@ -139,8 +143,14 @@ def _draw_marks(ax: Axes, marks: tuple[Mark, ...]) -> None:
         return
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     at = np.array([m.at for m in marks])
-    spread = _apart((at - [x0, y0]) / [x1 - x0, y1 - y0])
-    for mark, place in zip(marks, spread, strict=True):
+    places = (at - [x0, y0]) / [x1 - x0, y1 - y0]
+    size = np.array([m.size / ((x1 - x0) * (y1 - y0)) for m in marks])
+    hidden, tiny = size < 0.006, size < 0.0005                      # the sign would cover what it marks; nothing would be seen of it
+    upwards = np.where(places[:, 1] < 0.8, 0.12, -0.12)
+    spread = _apart(places + np.column_stack([np.zeros(len(marks)), np.where(hidden, upwards, 0.0)]))
+    for mark, place, dot in zip(marks, spread, tiny, strict=True):
+        if dot:
+            ax.plot(*mark.at, "o", color=mark.colour, markeredgecolor=INK, markeredgewidth=0.5, markersize=4, zorder=4.9)
         ax.annotate(mark.text, xy=mark.at, xytext=place, textcoords="axes fraction", ha="center", va="center", fontsize=8, zorder=5,
                     bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": mark.colour, "linewidth": 1.4},
                     arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0})
@@ -172,13 +182,22 @@ def _apart(places: np.ndarray, width: float = 0.13, height: float = 0.08) -> np.
 
 def _frame(ax: Axes, scene: Scene) -> None:
     lower, upper = scene.outline.min(axis=0), scene.outline.max(axis=0)
-    ax.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]), xlabel=_wrapped(scene.axes[0]), ylabel=_wrapped(scene.axes[1], 36))
-    ax.set_title(_wrapped(scene.title), fontsize="medium")
+    width, height = _size(ax)
+    ax.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]), xlabel=_wrapped(scene.axes[0], width), ylabel=_wrapped(scene.axes[1], height))
+    ax.set_title(_wrapped(scene.title, width), fontsize="medium")
     ax.tick_params(direction="out")
 
 
-def _wrapped(text: str, width: int = 56) -> str:
-    return textwrap.fill(text, width)
+def _wrapped(text: str, points: float) -> str:
+    """The text in lines that fit this width in a font of about ten points."""
+    return textwrap.fill(text, max(16, int(points / 5.6)))
+
+
+def _size(ax: Axes) -> tuple[float, float]:
+    """Width and height of the Axes in points."""
+    box = ax.get_position()
+    width, height = ax.figure.get_size_inches()
+    return 72 * box.width * width, 72 * box.height * height
 
 
 def _draw_keys(ax: Axes, keys: tuple[Key, ...], title: str, below: bool) -> None:
@@ -208,15 +227,13 @@ def _draw_bar(ax: Axes, bar: Bar, palette: tuple[str, ...]) -> None:
     n = len(bar.edges) - 1
     colours = ListedColormap(list(palette[:n]))
     norm = BoundaryNorm(bar.edges, n) if n <= 64 else Normalize(bar.edges[0], bar.edges[-1])
-    scale = ax.figure.colorbar(ScalarMappable(norm, colours), ax=ax, extend=bar.beyond, spacing="proportional", pad=0.02, aspect=28)
+    beside = ax.inset_axes((1.03, 0.0, 12 / _size(ax)[0], 1.0))     # part of the map: stays beside it in any grid of pictures
+    scale = ax.figure.colorbar(ScalarMappable(norm, colours), cax=beside, extend=bar.beyond, spacing="proportional")
     if bar.ticks is not None:
-        scale.set_ticks(list(bar.ticks), labels=[f"{t:g}" for t in bar.ticks])
-    elif n <= 64:
-        every = 1 if n <= 12 else 2
-        scale.set_ticks(list(bar.edges[::every]))
+        scale.set_ticks(list(bar.ticks), labels=list(bar.names) if bar.names else [f"{t:g}".replace("-", "−") for t in bar.ticks])
     scale.ax.minorticks_off()
     scale.ax.tick_params(labelsize="small")
-    scale.set_label(_wrapped(bar.label, 44), fontsize="small")
+    scale.set_label(_wrapped(bar.label, _size(ax)[1]), fontsize="small")
     if bar.reverse:
         scale.ax.invert_yaxis()
 
@@ -254,7 +271,7 @@ def draw_importance(bars: Bars, ax: Axes | None, title: str) -> Axes:
     rows = np.arange(len(bars.rows))
     ax.barh(rows, bars.values[:, 0], 0.7, color=bars.colours[0], label=bars.series[0])
     ax.scatter(bars.values[:, 1], rows, marker="D", s=22, color=bars.colours[1], label=bars.series[1], zorder=3)
-    ax.set_title(_wrapped(title), fontsize="medium")
+    ax.set_title(_wrapped(title, _size(ax)[0]), fontsize="medium")
     _finish_bars(ax, bars, "↑ rises, ↓ falls with the feature everywhere; ↕ both; – neither")
     return ax
 
@@ -269,11 +286,13 @@ def _finish_bars(ax: Axes, bars: Bars, legend: str = "") -> None:
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    lines = [_wrapped(bars.label, 64), *([legend] if legend else []), *([bars.note] if bars.note else [])]
+    lines = [_wrapped(bars.label, 1.1 * _size(ax)[0]), *([legend] if legend else []), *([bars.note] if bars.note else [])]
     ax.set_xlabel("\n".join(lines), fontsize="small")
     shift = ScaledTranslation(0, -(24 + 13 * sum(line.count("\n") + 1 for line in lines)) / 72, ax.figure.dpi_scale_trans)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + shift, ncols=2, fontsize="small", frameon=False,
-              borderaxespad=0.0)
+    handles, names = ax.get_legend_handles_labels()
+    order = [names.index(s) for s in bars.series]
+    ax.legend([handles[i] for i in order], bars.series, loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + shift,
+              ncols=1 if max(map(len, bars.series)) > 34 else 2, fontsize="small", frameon=False, borderaxespad=0.0)
 
 
 def _short(name: str, width: int = 34) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from ..atlas import Atlas
 from ..explain import Description, describe
 from ..explain.asked import feature_index
-from .colours import NEUTRAL, sequential
+from .colours import CHALK, NEUTRAL, sequential
 from .scene import Bar, Key, Scene, map_of, share
 
 
@@ -29,23 +29,31 @@ def rank_scene(atlas, feature, *, output=0, versus=None, scale="range", X=None, 
     atlas = told.atlas
     j, d = feature_index(atlas.network, feature), atlas.network.n_inputs
     constant = told.is_constant
-    colour = np.where(constant, d, told.ranks[:, j] - 1)
+    bins = rank_bins(d)
+    colour = np.where(constant, len(bins), np.searchsorted(bins, told.ranks[:, j], side="right") - 1)
     keys = ()
     if constant.any():
         part = float(atlas.volume[constant].sum()) / atlas.domain.polygon.area
         keys = (Key(f"constant: no feature counts ({share(part)})", NEUTRAL),)
     by = "signed weight" if told.quantity.compares else "|weight|"
     heading = title if title is not None else f"Rank of {atlas.network.feature_names[j]} among {d} features, for {told.quantity.label}"
-    bar = Bar(np.arange(d + 1) + 0.5, f"rank by {by} (1 = largest)", ticks=_ticks(d), reverse=True)
-    return map_of(atlas, colour, (*sequential(d), NEUTRAL), heading, keys=keys, bar=bar)
+    places = tuple(np.arange(len(bins)) + 0.5)
+    bar = Bar(np.arange(len(bins) + 1), f"rank by {by} (1 = largest)", ticks=places, names=_bin_names(bins, d), reverse=True)
+    return map_of(atlas, colour, (*sequential(len(bins)), NEUTRAL), heading, keys=keys, bar=bar, ink=CHALK)
 
 
 def as_description(atlas: Atlas | Description, output, versus, scale, X) -> Description:
     return atlas if isinstance(atlas, Description) else describe(atlas, output, versus, scale=scale, X=X)
 
 
-def _ticks(d: int) -> tuple[float, ...]:
+def rank_bins(d: int) -> np.ndarray:
+    """First rank of each colour: a colour a rank up to 12 features; beyond, the first ranks apart and later ones together."""
     if d <= 12:
-        return tuple(range(1, d + 1))
-    step = next(s for s in (5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if d / s <= 10)
-    return (1, *range(step, d + 1, step))
+        return np.arange(1, d + 1)
+    starts = [1, 2, 3, 4, 6] + [10**k * m + 1 for k in range(1, 10) for m in (1, 2, 5)]
+    return np.array([s for s in starts if s <= d])
+
+
+def _bin_names(bins: np.ndarray, d: int) -> tuple[str, ...]:
+    ends = [*(bins[1:] - 1), d]
+    return tuple(f"{a}" if a == b else f"{a}–{b}" for a, b in zip(bins, ends, strict=True))

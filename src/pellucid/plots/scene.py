@@ -8,7 +8,7 @@ import numpy as np
 
 from ..atlas import Atlas, PartialAtlas, adjacency
 from ..tolerance import ON_FACE
-from .colours import EMPTY
+from .colours import EMPTY, INK
 
 BORDERS_UP_TO = 6000
 """Regions above which their borders are not drawn: they would be under a tenth of a point wide and cover the colours."""
@@ -40,13 +40,15 @@ class Key:
 @dataclass(frozen=True, eq=False)
 class Bar:
     """The colour scale beside the map. edges: (n + 1,) values between which each of the n colours stands; reverse: small
-    values on top; beyond: "neither", "both": values outside are shown in the outermost colours."""
+    values on top; beyond: "neither", "min", "max", "both": values outside are shown in the outermost colours. names: of the
+    ticks, where they are no numbers."""
 
     edges: np.ndarray
     label: str
     ticks: tuple[float, ...] | None = None
     reverse: bool = False
     beyond: str = "neither"
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +61,17 @@ class Dots:
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """A small numbered sign at a point (2,) in u."""
+    """A small numbered sign at a point (2,) in u; size: area of what it marks."""
 
     at: np.ndarray
     text: str
     colour: str
+    size: float
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One map. palette: hex colours; n_cells: regions behind the faces (borders thin out with it); outline: (n, 2) the
+    """One map. palette: hex colours; n_cells: how many regions fill the domain (borders thin out with it); outline: (n, 2) the
     domain; borders: (m, 2, 2) between regions; edges: (m, 2, 2) drawn strongly (between classes); unexplored: polygons."""
 
     title: str
@@ -85,6 +88,8 @@ class Scene:
     unexplored: tuple[np.ndarray, ...] = ()
     dots: Dots | None = None
     marks: tuple[Mark, ...] = ()
+    ink: str = INK
+    """Colour of the borders between regions."""
 
     def with_(self, **changes) -> Scene:
         return replace(self, **changes)
@@ -94,8 +99,14 @@ def map_of(atlas: Atlas, colour: np.ndarray, palette: tuple[str, ...], title: st
     """The atlas's rows as faces of these colours, with borders between regions and what is not covered."""
     cells = atlas.cells
     scene = Scene(title, axis_labels(atlas), atlas.domain.polygon.vertices, Faces(cells.vertex_ptr, cells.vertices, colour), palette,
-                  atlas.n_regions, borders=region_borders(atlas), **more)
+                  _density(atlas), borders=region_borders(atlas), **more)
     return with_gaps(atlas, scene)
+
+
+def _density(atlas: Atlas) -> int:
+    """How many regions the whole domain would have if it were all like the part that the atlas covers."""
+    covered = float(atlas.volume.sum()) / atlas.domain.polygon.area
+    return round(atlas.n_regions / covered) if covered > 0 else 0
 
 
 def region_borders(atlas: Atlas) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from ..atlas import Atlas
 from ..explain.asked import quantity
 from .bands import bands
-from .colours import diverging, sequential
+from .colours import CHALK, INK, diverging, sequential
 from .scene import Bar, Faces, Scene, map_of, steps
 
 
@@ -29,17 +29,26 @@ def value_scene(atlas, *, output=0, versus=None, levels=16, title=None) -> Scene
     row = np.repeat(np.arange(len(atlas)), np.diff(cells.vertex_ptr))
     slope, offset = atlas.coef_u.transpose(0, 2, 1) @ asked.direction, atlas.intercept_u @ asked.direction
     values = np.einsum("vj,vj->v", slope[row], cells.vertices) + offset[row]
-    edges = steps(float(values.min()), float(values.max()), levels) if versus is None else _about_zero(values, levels)
+    edges = steps(float(values.min()), float(values.max()), levels)
     ptr, vertices, band, _ = bands(cells.vertex_ptr, cells.vertices, values, edges)
     what = asked.label if atlas.network.link == "identity" else f"logit of {asked.label}" if versus is None else f"logits {asked.label}"
     heading = title if title is not None else f"Value of {asked.label}"
-    palette = sequential(len(edges) - 1) if versus is None else diverging(len(edges) - 1)
-    scene = map_of(atlas, np.zeros(len(atlas), dtype=int), palette, heading, bar=Bar(edges, what))
+    palette = sequential(len(edges) - 1) if versus is None else _about_zero(edges)
+    scene = map_of(atlas, np.zeros(len(atlas), dtype=int), palette, heading, bar=Bar(edges, what, ticks=_ticks(edges)), ink=CHALK if versus is None else INK)
     return scene.with_(faces=Faces(ptr, vertices, band))
 
 
-def _about_zero(values: np.ndarray, levels: int) -> np.ndarray:
-    """Levels symmetric about 0, with 0 one of them, so that the line between two colours is where the outputs tie."""
-    top = float(np.abs(values).max()) or 1.0
-    upper = steps(0.0, top, max(2, levels // 2))
-    return np.concatenate([-upper[:0:-1], upper])
+def _about_zero(edges: np.ndarray) -> tuple[str, ...]:
+    """Colours of bands: blue below 0, red above, equally strong at equal distance; 0 is one of the edges."""
+    step = edges[1] - edges[0]
+    first, last = round(edges[0] / step), round(edges[-1] / step)
+    top = max(-first, last, 1)
+    everything = diverging(2 * top)
+    return everything[top + first:top + last]
+
+
+def _ticks(edges: np.ndarray) -> tuple[float, ...]:
+    """Every edge, or every other one (0 among them) where there are many."""
+    step = edges[1] - edges[0]
+    numbers = np.round(edges / step).astype(np.int64)
+    return tuple(float(e) for e in (edges if len(edges) <= 11 else edges[numbers % 2 == 0]))

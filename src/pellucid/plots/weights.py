@@ -51,8 +51,9 @@ def weights_scene(atlas, *, regions=None, output=0, versus=None, scale="range", 
     colour = np.zeros(len(atlas), dtype=np.int64)
     colour[rows] = np.arange(1, len(rows) + 1)
     at = interior_points(atlas)[rows]
-    marks = tuple(Mark(p, str(int(k)), c) for p, k, c in zip(at, rows, colours, strict=True))
-    heading = title if title is not None else f"{len(rows)} of {len(atlas)} regions"
+    marks = tuple(Mark(p, str(int(k)), c, float(atlas.volume[k])) for p, k, c in zip(at, rows, colours, strict=True))
+    split = "" if atlas.by is None else f", split by {atlas.by}"
+    heading = title if title is not None else f"{len(rows)} of {len(atlas)} regions{split}"
     scene = map_of(atlas, colour, (BESIDE, *colours), heading, marks=marks, edges=class_borders(atlas))
     return scene, _bars(told, rows, colours, n)
 
