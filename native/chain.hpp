@@ -54,12 +54,13 @@ struct Affine {
         return m;
     }
 
-    // out = A S + a for S given by its non-zero columns: cols[q] has the map s[4 q .. 4 q + 2].
-    void product(const Kernels& kernel, const int* cols_, const double* s, int k, std::vector<double>& spread,
-                 double* out) const {
-        if (!sparse) return kernel.product(tiles.data(), ld / TILE, cols, cols_, s, k, bias.data(), out);
+    // out = A s + a over the columns cols[0 .. k), s a map of leading dimension lds; the other columns count as zero.
+    void product(const Kernels& kernel, const int* columns, int k, const double* s, int lds,
+                 std::vector<double>& spread, double* out) const {
+        if (!sparse) return kernel.product(tiles.data(), rows, cols, columns, k, s, lds, bias.data(), out);
         spread.assign(4 * (size_t)cols, 0.0);
-        for (int q = 0; q < k; ++q) std::copy(s + 4 * q, s + 4 * q + 3, spread.data() + 4 * (size_t)cols_[q]);
+        for (int q = 0; q < k; ++q)
+            for (int c = 0; c < 3; ++c) spread[4 * (size_t)columns[q] + c] = s[(size_t)c * lds + columns[q]];
         kernel.sparse_product(row_ptr.data(), row_col.data(), row_val.data(), rows, ld, spread.data(), bias.data(),
                               out);
     }
@@ -128,6 +129,7 @@ struct Stage {
     // simple: each row has at most one breakpoint. A pass-through counts as "above -infinity".
     std::vector<double> level, slope[2], offset[2];  // ld
     bool zero_below = false;                         // the lower piece of every row is 0, as for ReLU
+    bool same_above = false;                         // the upper piece of every row is z itself
 
     // pieces: the breakpoints of row i are breaks[ptr[i] .. ptr[i + 1]), its pieces start at ptr[i] + i (chain.py).
     std::vector<int> ptr, members;  // selection: the rows of group g are members[ptr[g] .. ptr[g + 1])
@@ -172,7 +174,7 @@ struct Stage {
         const double inf = std::numeric_limits<double>::infinity();
         level.assign(in.ld, inf);  // padding is never above
         for (auto* column : {&slope[0], &slope[1], &offset[0], &offset[1]}) column->assign(in.ld, 0.0);
-        zero_below = true;
+        zero_below = same_above = true;
         for (int i = 0; i < outputs; ++i) {
             const int first = ptr[i] + i;
             const bool kink = n_pieces[i] == 2;
@@ -182,6 +184,7 @@ struct Stage {
                 offset[p][i] = offsets[first + (kink ? p : 0)];
             }
             if (kink && (slope[0][i] != 0 || offset[0][i] != 0)) zero_below = false;
+            if (slope[1][i] != 1 || offset[1][i] != 0) same_above = false;
         }
     }
 };
@@ -196,6 +199,7 @@ struct Chain {
 
     Packing packing;
     std::vector<std::vector<int>> column;  // [stage][output], -1 for a pass-through
+    std::vector<int> first_bit;  // [stage]: its columns are the bits from here on, a row each, in order; else -1
     int columns = 0;
 
     Chain(int inputs_, std::vector<StagePtr> stages_, std::shared_ptr<const Affine> out_)
@@ -208,11 +212,21 @@ struct Chain {
             for (int i = 0; i < s->outputs; ++i)
                 if (s->n_pieces[i] > 1) mine[i] = columns++, packing.add(s->n_pieces[i]);
         }
+        for (size_t l = 0; l < stages.size(); ++l) first_bit.push_back(first_bit_of(*stages[l], column[l]));
         if (out->cols != width) throw std::invalid_argument("the output layer does not fit the last stage");
     }
 
     // The affine map that feeds stage l, or the outputs when l is past the last stage.
     const Affine& map(size_t l) const { return l < stages.size() ? stages[l]->in : *out; }
+
+  private:
+    int first_bit_of(const Stage& s, const std::vector<int>& mine) const {
+        if (s.kind != Stage::Kind::simple || mine.empty() || mine[0] < 0) return -1;
+        auto bit = [&](int i) { return 64 * packing.places[mine[i]].word + 63 - packing.places[mine[i]].shift; };
+        for (int i = 0; i < s.outputs; ++i)
+            if (mine[i] < 0 || bit(i) != bit(0) + i) return -1;
+        return bit(0);
+    }
 };
 
 }  // namespace pellucid

@@ -68,7 +68,8 @@ class CodesOf {
         size_t wide = (size_t)std::max(chain.inputs, 1);
         for (const auto& s : chain.stages) wide = std::max({wide, (size_t)s->in.ld, (size_t)s->outputs});
         z_.resize(3 * wide);
-        s_.resize(4 * wide);
+        s_.resize(3 * wide);
+        lds_ = (int)wide;
         columns_.resize(wide);
         for (size_t i = 0; i < wide; ++i) columns_[i] = (int)i;
     }
@@ -85,15 +86,16 @@ class CodesOf {
     const Kernels& k_;
     std::vector<double> z_, s_, spread_;
     std::vector<int> columns_;
+    int lds_ = 0;
 
     // The kernels work on three columns, so points go through in threes. Column 2 gets the bias from the kernel.
     void three(const double* x, int n, uint64_t* out) {
         for (int i = 0; i < chain_.inputs; ++i)
-            for (int p = 0; p < 3; ++p) s_[4 * i + p] = p < n ? x[p * chain_.inputs + i] : 0;
+            for (int p = 0; p < 3; ++p) s_[(size_t)p * lds_ + i] = p < n ? x[p * chain_.inputs + i] : 0;
         int width = chain_.inputs;
         for (size_t l = 0; l < chain_.stages.size(); ++l) {
             const Stage& s = *chain_.stages[l];
-            s.in.product(k_, columns_.data(), s_.data(), width, spread_, z_.data());
+            s.in.product(k_, columns_.data(), width, s_.data(), lds_, spread_, z_.data());
             for (int p = 0; p < 2; ++p)
                 for (int i = 0; i < s.in.rows; ++i) z_[(size_t)p * s.in.ld + i] += s.in.bias[i];
             for (int p = 0; p < n; ++p) apply(s, l, p, out + (size_t)p * chain_.packing.words);
@@ -120,7 +122,7 @@ class CodesOf {
                     if (z[members[b]] > z[members[piece]]) piece = b;
                 value = z[members[piece]];
             }
-            s_[4 * i + p] = value;
+            s_[(size_t)p * lds_ + i] = value;
             const int column = chain_.column[l][i];
             if (column >= 0)
                 code[chain_.packing.places[column].word] |= (uint64_t)piece << chain_.packing.places[column].shift;

@@ -11,7 +11,6 @@ namespace pellucid {
 namespace {
 
 // ---- packs of doubles
-// -------------------------------------------------------------------------------------------------
 #if defined(__AVX512F__)
 constexpr int W = 8;
 #elif defined(__AVX__)
@@ -80,38 +79,110 @@ inline unsigned greater_bits(Pack a, Pack b) {
 }
 
 // ---- kernels
-// ---------------------------------------------------------------------------------------------------------- Rows a
-// pass holds in registers: ROWS / W packs for each of three sums (12 of 16 AVX registers).
+// Rows that a pass of `product` holds in registers: P packs for each of three sums (12 of the 16 AVX registers).
 constexpr int ROWS = W == 2 ? 8 : 16;
-constexpr int P = ROWS / W;
 
-void product(const double* tiles, int n_tiles, int n_cols, const int* cols, const double* s, int k, const double* bias,
-             double* out) {
-    const int ld = n_tiles * TILE;
-    for (int r = 0; r < ld; r += ROWS) {
-        const double* a = tiles + (long long)(r / TILE) * n_cols * TILE + r % TILE;
-        Pack x[P], y[P], h[P];
+template <int P>
+inline void product_rows(const double* a, const int* cols, int k, const double* s, int lds, const double* bias,
+                         double* out, int ld) {
+    Pack x[P], y[P], h[P];
+    for (int p = 0; p < P; ++p) {
+        x[p] = y[p] = all(0.0);
+        h[p] = load(bias + p * W);
+    }
+    for (int q = 0; q < k; ++q) {
+        const double* at = s + cols[q];
+        const double* column = a + (long long)cols[q] * TILE;
+        const Pack sx = all(at[0]), sy = all(at[lds]), sh = all(at[2ll * lds]);
         for (int p = 0; p < P; ++p) {
-            x[p] = y[p] = all(0.0);
-            h[p] = load(bias + r + p * W);
-        }
-        for (int q = 0; q < k; ++q) {
-            const double* column = a + (long long)cols[q] * TILE;
-            const Pack sx = all(s[4 * q]), sy = all(s[4 * q + 1]), sh = all(s[4 * q + 2]);
-            for (int p = 0; p < P; ++p) {
-                const Pack w = load(column + p * W);
-                x[p] += w * sx;
-                y[p] += w * sy;
-                h[p] += w * sh;
-            }
-        }
-        for (int p = 0; p < P; ++p) {
-            store(out + r + p * W, x[p]);
-            store(out + ld + r + p * W, y[p]);
-            store(out + 2 * ld + r + p * W, h[p]);
+            const Pack w = load(column + p * W);
+            x[p] += w * sx;
+            y[p] += w * sy;
+            h[p] += w * sh;
         }
     }
+    for (int p = 0; p < P; ++p) {
+        store(out + p * W, x[p]);
+        store(out + ld + p * W, y[p]);
+        store(out + 2 * ld + p * W, h[p]);
+    }
 }
+
+// Few rows: one pack, in two sums that do not wait for each other.
+inline void product_one_pack(const double* a, const int* cols, int k, const double* s, int lds, const double* bias,
+                             double* out, int ld) {
+    Pack x[2], y[2], h[2];
+    for (int p = 0; p < 2; ++p) x[p] = y[p] = h[p] = all(0.0);
+    int q = 0;
+    for (; q + 1 < k; q += 2)
+        for (int p = 0; p < 2; ++p) {
+            const double* at = s + cols[q + p];
+            const Pack w = load(a + (long long)cols[q + p] * TILE);
+            x[p] += w * all(at[0]);
+            y[p] += w * all(at[lds]);
+            h[p] += w * all(at[2ll * lds]);
+        }
+    if (q < k) {
+        const double* at = s + cols[q];
+        const Pack w = load(a + (long long)cols[q] * TILE);
+        x[0] += w * all(at[0]);
+        y[0] += w * all(at[lds]);
+        h[0] += w * all(at[2ll * lds]);
+    }
+    store(out, x[0] + x[1]);
+    store(out + ld, y[0] + y[1]);
+    store(out + 2 * ld, h[0] + h[1] + load(bias));
+}
+
+void product(const double* tiles, int rows, int n_cols, const int* cols, int k, const double* s, int lds,
+             const double* bias, double* out) {
+    const int ld = (rows + TILE - 1) / TILE * TILE;
+    for (int r = 0; r < rows; r += ROWS) {
+        const double* a = tiles + (long long)(r / TILE) * n_cols * TILE + r % TILE;
+        const int left = rows - r;
+        if (left <= W)
+            product_one_pack(a, cols, k, s, lds, bias + r, out + r, ld);
+        else if (left <= ROWS / 2)
+            product_rows<ROWS / W / 2>(a, cols, k, s, lds, bias + r, out + r, ld);
+        else
+            product_rows<ROWS / W>(a, cols, k, s, lds, bias + r, out + r, ld);
+    }
+}
+
+#if defined(__AVX2__)
+// For each byte, the places of its bits.
+struct BytePlaces {
+    unsigned char at[256][8];
+    constexpr BytePlaces() : at() {
+        for (int b = 0; b < 256; ++b)
+            for (int i = 0, n = 0; i < 8; ++i)
+                if (b >> i & 1) at[b][n++] = (unsigned char)i;
+    }
+};
+constexpr BytePlaces places;
+
+int set_bits(const uint64_t* bits, int words, int* out) {
+    int n = 0;
+    for (int w = 0; w < words; ++w)
+        for (int b = 0; b < 8; ++b) {
+            const unsigned byte = bits[w] >> (8 * b) & 255;
+            const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(places.at[byte]));
+            const __m256i numbers = _mm256_add_epi32(_mm256_cvtepu8_epi32(eight), _mm256_set1_epi32(64 * w + 8 * b));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + n), numbers);
+            n += __builtin_popcount(byte);
+        }
+    return n;
+}
+#else
+int set_bits(const uint64_t* bits, int words, int* out) {
+    int n = 0;
+    for (int w = 0; w < words; ++w)
+        for (int b = 0; b < 64; b += 8)
+            for (unsigned byte = bits[w] >> b & 255, i = 0; byte; byte >>= 1, ++i)
+                if (byte & 1) out[n++] = (int)(64 * w + b + i);
+    return n;
+}
+#endif
 
 void rank_one(const double* tiles, int n_tiles, int n_cols, int col, const double* d, const double* in, double* out) {
     const int ld = n_tiles * TILE;
@@ -191,6 +262,6 @@ void sparse_product(const int64_t* row_ptr, const int* row_col, const double* ro
 #define PELLUCID_STRING(x) PELLUCID_STRING_(x)
 extern const Kernels PELLUCID_TABLE;
 const Kernels PELLUCID_TABLE = {
-    PELLUCID_STRING(PELLUCID_LEVEL), product, rank_one, signs, extremes, values, sparse_product};
+    PELLUCID_STRING(PELLUCID_LEVEL), product, set_bits, rank_one, signs, extremes, values, sparse_product};
 
 }  // namespace pellucid

@@ -3,7 +3,7 @@
 // templates of the standard library: the linker could otherwise keep the AVX copy of one for the baseline code too.
 //
 // Affine maps on the plane, z = g_x x + g_y y + h for many rows, are kept as three arrays ("a map"): g_x, g_y, h, each
-// of `ld` doubles, ld = rows rounded up to TILE. Rows of padding are zero.
+// of `ld` doubles, ld = rows rounded up to TILE. Rows of padding are finite.
 #pragma once
 #include <cstdint>
 
@@ -16,10 +16,13 @@ inline int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
 struct Kernels {
     const char* name;
 
-    // out[c][i] = (c == 2 ? bias[i] : 0) + sum over q < k of A[i, cols[q]] * s[4 q + c], c = 0..2. `tiles` is A laid
-    // out as [tile][column][TILE].
-    void (*product)(const double* tiles, int n_tiles, int n_cols, const int* cols, const double* s, int k,
+    // out = A s + a over the k columns `cols`: s is a map of leading dimension lds whose rows are the columns of A.
+    // `tiles` is A laid out as [tile][column][TILE]; the first `rows` rows are made, the others may be anything.
+    void (*product)(const double* tiles, int rows, int n_cols, const int* cols, int k, const double* s, int lds,
                     const double* bias, double* out);
+
+    // The numbers of the bits set, ascending; returns how many. There is room for 8 more numbers behind them.
+    int (*set_bits)(const uint64_t* bits, int words, int* out);
 
     // out = in + A[:, col] (outer) d, for the three arrays; out may be in.
     void (*rank_one)(const double* tiles, int n_tiles, int n_cols, int col, const double* d, const double* in,
@@ -38,7 +41,7 @@ struct Kernels {
     void (*values)(const double* gx, const double* gy, const double* h, int n, const double* x, const double* y, int nv,
                    double* out);
 
-    // Sparse product by rows: out[c][i] as in `product`, s has 4 doubles for every column.
+    // As `product`, for A by sparse rows; s has 4 doubles (g_x, g_y, h, 0) for every column.
     void (*sparse_product)(const int64_t* row_ptr, const int* row_col, const double* row_val, int rows, int ld,
                            const double* s, const double* bias, double* out);
 };

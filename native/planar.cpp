@@ -52,6 +52,7 @@ class Walker {
     double share_ = 0;
 
     // scratch
+    int lds_ = 0;  // leading dimension of sums_
     Buffer<double> map_, sums_, lo_, hi_, z_, values_;
     Buffer<int> columns_;
     Buffer<uint64_t> up_, open_;
@@ -59,7 +60,7 @@ class Walker {
     Polygon lower_;
     Envelope envelope_, second_;
 
-    // ---- the walk -------------------------------------------------------------------------------------------------
+    // ---- the walk
     void drain() {
         while (stack_.size() > given_) {
             if (pool_.stopped() || pool_.enough(segment_)) return abandon();
@@ -135,7 +136,6 @@ class Walker {
     }
 
     // ---- entering a stage: every unit of constant sign is decided, the others are opened
-    // -----------------------------
     void enter(Cell& cell) {
         const Stage& s = *chain_.stages[cell.stage];
         cell.lines = cell.groups = 0;
@@ -151,28 +151,30 @@ class Walker {
                 k = enter_selection(cell, s);
                 break;
         }
-        next_map(cell, k);
+        next_map(cell, k, s.kind == Stage::Kind::simple && s.zero_below && s.same_above);
     }
 
-    void next_map(Cell& cell, int k) {
+    // The outputs of the stage are in sums_ for the k columns that are not zero, or they are the map itself.
+    void next_map(Cell& cell, int k, bool from_map = false) {
         const Affine& next = chain_.map(cell.stage + 1);
-        next.product(k_, columns_, sums_, k, spread_, map_.need(3 * (size_t)next.ld));
+        const double* s = from_map ? cell.map : sums_;
+        const int lds = from_map ? chain_.map(cell.stage).ld : lds_;
+        next.product(k_, columns_, k, s, lds, spread_, map_.need(3 * (size_t)next.ld));
         std::swap(map_, cell.map);
         ++cell.stage;
     }
 
-    void begin_columns(const Stage& s) {
-        columns_.need(s.outputs);
-        sums_.need(4 * (size_t)s.outputs);
+    void begin_columns(int outputs) {
+        lds_ = outputs;
+        columns_.need(outputs + 8);
+        sums_.need(3 * (size_t)outputs);
     }
 
     void add_column(int& k, int output, double slope, double offset, const double* map, int ld, int row) {
-        columns_[k] = output;
-        double* sum = sums_ + 4 * k++;
-        sum[0] = slope * map[row];
-        sum[1] = slope * map[ld + row];
-        sum[2] = slope * map[2 * ld + row] + offset;
-        sum[3] = 0;
+        columns_[k++] = output;
+        sums_[output] = slope * map[row];
+        sums_[lds_ + output] = slope * map[ld + row];
+        sums_[2 * lds_ + output] = slope * map[2 * ld + row] + offset;
     }
 
     int enter_simple(Cell& cell, const Stage& s) {
@@ -193,21 +195,42 @@ class Walker {
 
     // Codes and sums of the pieces that up_ names.
     int sum_simple(Cell& cell, const Stage& s) {
-        begin_columns(s);
-        const int ld = s.in.ld;
+        const int ld = s.in.ld, words = (ld + 63) / 64;
+        begin_columns(ld);
+        const int upper = k_.set_bits(up_, words, columns_);
+        const int first = chain_.first_bit[cell.stage];
+        if (first >= 0)
+            add_bits(cell.code, first, words, s.outputs);
+        else
+            for (int q = 0; q < upper; ++q) add_piece(chain_, cell.stage, columns_[q], 1, cell.code);
+        if (s.zero_below && s.same_above) return upper;
         int k = 0;
-        for (int w = 0; w < (ld + 63) / 64; ++w)
-            for (uint64_t bits = up_[w]; bits; bits &= bits - 1) {
-                const int i = 64 * w + std::countr_zero(bits);
-                add_piece(chain_, cell.stage, i, 1, cell.code);
-                if (s.zero_below) add_column(k, i, s.slope[1][i], s.offset[1][i], cell.map, ld, i);
-            }
-        if (!s.zero_below)
-            for (int i = 0; i < s.outputs; ++i) {
-                const int up = up_[i / 64] >> (i % 64) & 1;
-                add_column(k, i, s.slope[up][i], s.offset[up][i], cell.map, ld, i);
-            }
+        for (int q = 0; q < (s.zero_below ? upper : s.outputs); ++q) {
+            const int i = s.zero_below ? columns_[q] : q;
+            const int up = up_[i / 64] >> (i % 64) & 1;
+            add_column(k, i, s.slope[up][i], s.offset[up][i], cell.map, ld, i);
+        }
         return k;
+    }
+
+    static uint64_t reversed(uint64_t b) {
+        b = (b >> 1 & 0x5555555555555555u) | (b & 0x5555555555555555u) << 1;
+        b = (b >> 2 & 0x3333333333333333u) | (b & 0x3333333333333333u) << 2;
+        b = (b >> 4 & 0x0f0f0f0f0f0f0f0fu) | (b & 0x0f0f0f0f0f0f0f0fu) << 4;
+        b = (b >> 8 & 0x00ff00ff00ff00ffu) | (b & 0x00ff00ff00ff00ffu) << 8;
+        b = (b >> 16 & 0x0000ffff0000ffffu) | (b & 0x0000ffff0000ffffu) << 16;
+        return b >> 32 | b << 32;
+    }
+
+    // Bit i of up_ to bit `first + i` of the code, counted from the highest of its first word.
+    void add_bits(uint64_t* code, int first, int words, int n) {
+        const int shift = first % 64;
+        code += first / 64;
+        for (int w = 0; w < words && 64 * w < n; ++w) {
+            const uint64_t bits = reversed(up_[w]);
+            code[w] |= bits >> shift;
+            if (shift && 64 * w + 64 - shift < n) code[w + 1] |= bits << (64 - shift);
+        }
     }
 
     int enter_pieces(Cell& cell, const Stage& s) {
@@ -215,7 +238,7 @@ class Walker {
         const int n = s.in.ld;
         const double* floor = p_.floors[cell.stage].data();
         k_.extremes(cell.map, cell.map + n, cell.map + 2 * n, n, p.x, p.y, p.n, lo_.need(n), hi_.need(n));
-        begin_columns(s);
+        begin_columns(s.outputs);
         int k = 0;
         for (int i = 0; i < s.outputs; ++i) {
             int piece = 0;
@@ -276,7 +299,7 @@ class Walker {
         cell.id.keep(n);
     }
 
-    // ---- elementwise stages: cutting along an open line ------------------------------------------------------------
+    // ---- elementwise stages: cutting along an open line
     struct Jump {
         int row, piece;  // from this piece to the next one
         double level, slope, offset;
@@ -376,13 +399,12 @@ class Walker {
     }
 
     // ---- selection stages
-    // ---------------------------------------------------------------------------------------------
     int enter_selection(Cell& cell, const Stage& s) {
         const Polygon& p = cell.cell;
         const int ld = s.in.ld;
         const double* floor = p_.floors[cell.stage].data();
         k_.values(cell.map, cell.map + ld, cell.map + 2 * ld, ld, p.x, p.y, p.n, values_.need((size_t)p.n * ld));
-        begin_columns(s);
+        begin_columns(s.outputs);
         int k = 0;
         for (int g = 0; g < s.outputs; ++g) {
             const int* members = s.members.data() + s.ptr[g];
@@ -496,20 +518,20 @@ class Walker {
         return names;
     }
 
-    // ---- making the map anew from the code -------------------------------------------------------------------------
+    // ---- making the map anew from the code
     void remake_map(Cell& cell) {
         const int end = cell.stage;
         const Affine& first = chain_.map(0);
         const int columns[2] = {0, 1};
         const Frame& f = p_.frame;
-        const double sums[8] = {f.h[0], 0, f.c[0], 0, 0, f.h[1], f.c[1], 0};
-        first.product(k_, columns, sums, 2, spread_, cell.map.need(3 * (size_t)first.ld));
+        const double inputs[6] = {f.h[0], 0, 0, f.h[1], f.c[0], f.c[1]};
+        first.product(k_, columns, 2, inputs, 2, spread_, cell.map.need(3 * (size_t)first.ld));
         cell.has_map = true;
         for (cell.stage = 0; cell.stage < end;) next_map(cell, columns_by_code(cell, *chain_.stages[cell.stage], end));
     }
 
     int columns_by_code(Cell& cell, const Stage& s, int end) {
-        begin_columns(s);
+        begin_columns(s.outputs);
         const int ld = s.in.ld;
         int k = 0;
         for (int i = 0; i < s.outputs; ++i) {
@@ -528,7 +550,6 @@ class Walker {
     }
 
     // ---- regions
-    // ------------------------------------------------------------------------------------------------------
     void emit(Cell& cell) {
         switch (p_.split.mode) {
             case FinalSplit::Mode::none:

@@ -72,7 +72,7 @@ class Pool {
         finished_ = true;
     }
 
-    // ---- for the threads ------------------------------------------------------------------------------------------
+    // ---- for the threads
     // The next cell to start from, the earliest in the order; null when there will be none.
     std::unique_ptr<Task> next(Segment*& segment) {
         std::unique_lock lock(mutex_);
