@@ -58,10 +58,7 @@ class Pool {
 
     void cancel(const char* reason) {
         std::lock_guard lock(mutex_);
-        if (stop_ || done_) return;
-        reason_ = reason;
-        stop_ = true;
-        changed_.notify_all();
+        stop(reason);
     }
 
     // The end: all threads joined, everything found in `result`.
@@ -186,6 +183,13 @@ class Pool {
         return p;
     }
 
+    void stop(const char* reason) {
+        if (stop_ || done_) return;
+        reason_ = reason;
+        stop_ = true;
+        changed_.notify_all();
+    }
+
     void add_thread() {
         ++running_;
         ++busy_;  // next() takes it back
@@ -241,7 +245,15 @@ class Pool {
             changed_.wait(lock, [&] { return stop_ || front_ == segment || waiting_bytes() < WAITING; });
             if (front_ != segment) return;
         }
-        if (!stop_) move(front_, 0);
+        if (!stop_ && front_fits()) move(front_, 0);
+    }
+
+    // A segment that comes to the front may already hold more than the budgets allow: then it is left to collect().
+    bool front_fits() {
+        if (room(front_->rows) == front_->rows.count()) return true;
+        const bool rows = result.rows + (int64_t)front_->rows.count() > budget_.max_rows;
+        stop(rows ? "max_regions" : "max_bytes");
+        return false;
     }
 
     size_t waiting(const Segment* s) const {
@@ -263,7 +275,7 @@ class Pool {
     // Moves finished segments at the front.
     void advance() {
         bool moved = false;
-        while (front_ && front_->finished && front_->after) {
+        while (front_ && front_->finished && front_->after && front_fits()) {
             move(front_, 0);
             front_->rows = {};
             front_ = front_->after;
@@ -286,7 +298,7 @@ class Pool {
         if (complete_)
             reason_.clear();
         else {
-            if (reason_.empty()) reason_ = "max_regions";
+            if (reason_.empty()) reason_ = budget_.max_bytes == INT64_MAX ? "max_regions" : "max_bytes";
             drop_unused_seams();
         }
     }
