@@ -22,16 +22,29 @@ class Influence:
     """How far each feature moves the answer near the data: mean |local weight| x standard deviation, (d,).
 
     may_be_axis: (d,) features that take more than two values and are no category: only those make sense as an axis.
+    own: (d,) share of each feature's spread that the strongest one does not explain, sqrt(1 - r^2).
     """
 
     size: np.ndarray
     may_be_axis: np.ndarray
+    own: np.ndarray
     n_rows: int
 
-    def strongest(self, n: int = 2) -> tuple[int, ...]:
-        """The n features to look at: those of largest influence that may be an axis, then any."""
-        order = np.lexsort((-self.size, ~self.may_be_axis))
-        return tuple(int(j) for j in order[:n])
+    def pair(self) -> tuple[int, int]:
+        """The strongest feature that may be an axis, and the one that is strongest beside it.
+
+        Of two features that say the same, one is enough: their plane would consist of points that no data come near.
+        """
+        first = strongest(self.size, self.may_be_axis)
+        beside = self.size * self.own
+        beside[first] = -1.0                    # whatever happens, two different ones
+        may = self.may_be_axis & (np.arange(len(beside)) != first)
+        return first, strongest(beside, may)
+
+
+def strongest(size: np.ndarray, may: np.ndarray) -> int:
+    """The largest of those that may, else of all."""
+    return int(np.lexsort((-size, ~may))[0])
 
 
 def influence(net: Network, X: np.ndarray) -> Influence:
@@ -48,7 +61,17 @@ def influence(net: Network, X: np.ndarray) -> Influence:
         n = np.arange(len(rows))
         coef = (coef[n, first] - coef[n, second])[:, None]
     size = np.abs(coef).mean(axis=(0, 1)) * X.std(axis=0)
-    return Influence(size, axis_features(net, X), len(rows))
+    may = axis_features(net, X)
+    return Influence(size, may, _own_share(X, strongest(size, may)), len(rows))
+
+
+def _own_share(X: np.ndarray, j: int) -> np.ndarray:
+    """sqrt(1 - r^2) of every column with column j; 1 for constant ones."""
+    centred = X - X.mean(axis=0)
+    norms = np.linalg.norm(centred, axis=0)
+    safe = np.where(norms > 0, norms, 1.0)
+    r = (centred.T @ centred[:, j]) / (safe * safe[j])
+    return np.sqrt(np.clip(1 - r * r, 0.0, 1.0))
 
 
 def axis_features(net: Network, X: np.ndarray) -> np.ndarray:

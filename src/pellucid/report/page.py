@@ -125,8 +125,9 @@ def _facts(study: Study) -> list[tuple[str, str]]:
 def _choice(study: Study) -> str:
     question, (x, y) = study.question, study.axes
     how = "as asked" if question.chosen else (
-        f"the two of largest influence: the mean size of the local linear model's weight times the feature's standard deviation, on "
-        f"{question.influence.n_rows:,} rows; features with fewer than three values and categories were passed over")
+        f"by influence: the mean size of the local linear models' weight times the feature's standard deviation, on "
+        f"{question.influence.n_rows:,} rows; the second by the part of its spread that the first does not explain; categories and "
+        "features with two values were passed over")
     ranges = "the data's bounding box" + (f", cut to the percentiles {question.trim:g} to {100 - question.trim:g}" if question.trim else "")
     return f"{x} and {y} ({how}); the other features at {question.at}; ranges: {ranges}"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import plots
-from .findings import listing, percent, quantity_name
+from .findings import capital, listing, percent, quantity_name
 from .study import Study
 
 INLINE_SVG_BYTES = 400_000
@@ -43,73 +45,83 @@ def draw(study: Study, folder: Path) -> dict[str, list[Picture]]:
 
 
 def _map(study: Study, folder: Path) -> Picture:
-    """The class map, or for a number the value map."""
+    """The class map with the data's rows on top, or for a number the value map."""
     atlas, (x, y) = study.atlas, study.axes
-    X = _dots(study)
-    if atlas.by:
-        what = ", ".join(f"{name} {percent(share)}" for name, share in study.shares[:8])
-        alt = f"Map of the class over {x} (horizontal) and {y} (vertical). Shares of the area: {what}."
-        make = lambda ax: plots.class_map(atlas, ax=ax)  # noqa: E731
-        name = "class_map"
-    else:
+    vector = len(atlas) <= MOST_SVG_ROWS
+    if not atlas.by:
         alt = f"Map of {quantity_name(study)} over {x} (horizontal) and {y} (vertical)."
-        make = lambda ax: plots.value_map(atlas, ax=ax)  # noqa: E731
-        name = "value_map"
-    caption = f"{len(X)} of the data's rows as dots, laid onto the plane: their other features differ from the plane's, so a dot's own class may too."
+        return _picture(folder, "value_map", lambda ax: plots.value_map(atlas, ax), alt,
+                        f"{capital(quantity_name(study))}; the lines between bands are exact.", size=(8.0, 5.6), vector=vector)
+    what = ", ".join(f"{name} {percent(share)}" for name, share in study.shares[:8])
+    alt = f"Map of the class over {x} (horizontal) and {y} (vertical). Shares of the area: {what}."
+    X, labels = _dots(study)
+    caption = (f"Dots: {len(X)} of the data's rows{', coloured by their true class' if labels is not None else ''}, laid onto the plane. "
+               "Their other features differ from the plane's, so the map does not say how the network answers them.")
+    colours = "ordered" if _in_order(study.question.network.class_names) else None
+    return _picture(folder, "class_map", lambda ax: plots.class_map(atlas, ax, data=X, labels=labels, colours=colours), alt, caption,
+                    size=(8.0, 5.6), vector=vector)
 
-    def with_dots(ax):
-        make(ax)
-        ax.scatter(X[:, study.question.free[0]], X[:, study.question.free[1]], s=5, c="black", alpha=0.35, linewidths=0, zorder=5)
 
-    return _picture(folder, name, with_dots, alt, caption, size=(8.0, 5.4), vector=len(atlas) <= MOST_SVG_ROWS)
-
-
-def _dots(study: Study) -> np.ndarray:
-    """Some of the data's rows that lie over the plane's part of the two features."""
-    X, box, free = study.question.rows.X, study.question.plane.box, list(study.question.free)
+def _dots(study: Study) -> tuple[np.ndarray, np.ndarray | None]:
+    """Some of the data's rows that lie over the plane's part of the two features, and their true classes if known."""
+    question, box = study.question, study.question.plane.box
+    X, free, y = question.rows.X, list(question.free), question.answers.y
     inside = ((X[:, free] >= box.lower[free]) & (X[:, free] <= box.upper[free])).all(axis=1)
-    from .focus import spread_rows
+    if y is not None:
+        inside &= ~np.isnan(y)
+    rows = np.flatnonzero(inside)
+    rows = rows[np.linspace(0, len(rows) - 1, MOST_DOTS).round().astype(int)] if len(rows) > MOST_DOTS else rows
+    return X[rows], None if y is None or not question.network.n_classes else y[rows].astype(np.int64)
 
-    return spread_rows(X[inside], MOST_DOTS)
+
+def _in_order(names) -> bool:
+    """Several classes that are consecutive numbers, such as grades: their colours should run from dark to light."""
+    tails = [name.rpartition(" ")[2] for name in names]
+    return len(names) > 2 and all(t.lstrip("-").isdigit() for t in tails) and all(int(b) > int(a) for a, b in itertools.pairwise(tails))
 
 
 def _importance(study: Study, folder: Path) -> Picture:
     top = study.main.top(5)
     alt = f"Bars of total weight for {quantity_name(study)}. The longest: {listing(f'{r.feature} {r.total:.3g}' for r in top.itertuples())}."
     n = min(study.question.network.n_inputs, 20)
-    return _picture(folder, "importance", lambda ax: plots.importance(study.main, ax=ax), alt,
-                    f"Total weight of each feature for {quantity_name(study)}.", size=(8.0, 1.2 + 0.3 * n))
+    title = f"Total weights for {quantity_name(study)}"
+    return _picture(folder, "importance", lambda ax: plots.importance(study.main, ax, n=n, title=title), alt,
+                    "Bars: mean size of the weight over the plane. Diamonds: its mean with sign.", size=(8.0, 1.7 + 0.26 * n))
 
 
 def _ranks(study: Study, folder: Path) -> list[Picture]:
-    """Rank maps of the two free features and of those of largest total weight."""
+    """Rank maps of the features of largest total weight, the two free ones among them."""
     names = study.question.network.feature_names
     order = [int(j) for j in np.argsort(-study.main.total, kind="stable") if study.main.total[j] > 0]
     chosen = list(dict.fromkeys([*order[:RANK_MAPS - 2], *study.question.free, *order[RANK_MAPS - 2:]]))[:RANK_MAPS]
-    pictures = []
-    for k, j in enumerate(chosen):
-        first = percent(float(study.main.first_share[j]))
-        alt = f"Map of the rank of {names[j]} among all features; it ranks first on {first} of the plane."
-        pictures.append(_picture(folder, f"rank_{k + 1}", lambda ax, j=j: plots.rank_map(study.main, names[j], ax=ax), alt,
-                                 f"{names[j]}: first on {first} of the plane.", size=(5.6, 4.2), vector=len(study.atlas) <= MOST_SVG_ROWS))
-    return pictures
+    return [_rank(study, folder, k + 1, names[j], j) for k, j in enumerate(chosen)]
+
+
+def _rank(study: Study, folder: Path, number: int, name: str, j: int) -> Picture:
+    first = percent(float(study.main.first_share[j]))
+    alt = f"Map of the rank of {name} among all features; it ranks first on {first} of the plane."
+    return _picture(folder, f"rank_{number}", lambda ax: plots.rank_map(study.main, name, ax, title=f"Rank of {name}"), alt,
+                    f"{name}: first on {first} of the plane.", size=(5.6, 4.2), vector=len(study.atlas) <= MOST_SVG_ROWS)
 
 
 def _picture(folder: Path, name: str, make: Callable, alt: str, caption: str, *, size: tuple[float, float], vector: bool = True) -> Picture:
-    """Draw onto one axes, write name.png and (vector) name.svg, and keep the smaller kind for the page."""
+    """Draw onto one axes, write name.png and (vector) name.svg, and keep one of them for the page."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     make(figure.add_subplot())
-    png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=PNG_DPI, facecolor="white")
-    (folder / f"{name}.png").write_bytes(png.getvalue())
-    if vector:
-        figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None})
-        (folder / f"{name}.svg").write_bytes(svg.getvalue())
-    use_svg = vector and len(svg.getvalue()) <= INLINE_SVG_BYTES
-    kind, data = ("svg+xml", svg.getvalue()) if use_svg else ("png", png.getvalue())
-    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Picture(uri, alt, caption, round(size[0] * 96), round(size[1] * 96))
+    data = {}
+    with matplotlib.rc_context({"svg.hashsalt": "pellucid"}):
+        for kind, stamp in (("png", {"Software": None}), ("svg", {"Date": None})):
+            if kind == "png" or vector:
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=kind, dpi=PNG_DPI, facecolor="white", bbox_inches="tight", metadata=stamp)
+                data[kind] = buffer.getvalue()
+                (folder / f"{name}.{kind}").write_bytes(data[kind])
+    width, height = struct.unpack(">II", data["png"][16:24])
+    kind = "svg" if vector and len(data["svg"]) <= INLINE_SVG_BYTES else "png"
+    uri = f"data:image/{'svg+xml' if kind == 'svg' else 'png'};base64,{base64.b64encode(data[kind]).decode()}"
+    return Picture(uri, alt, caption, round(width * 96 / PNG_DPI), round(height * 96 / PNG_DPI))

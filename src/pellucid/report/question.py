@@ -75,14 +75,14 @@ def ask(model: str | os.PathLike, data: str | os.PathLike, *, target: str | None
     plane = box.slice(free=pair, at=x0)
     assert isinstance(plane, Slice)
     return Question(model, data, net, rows, answers, score_model(net, rows.X, answers.y), size, plane, pair, bool(free), words,
-                    tuple(f"{k} = {v:g}" for k, v in (fix or {}).items()), trim, _remarks(net, rows, answers, pair))
+                    tuple(f"{k} = {v:g}" for k, v in (fix or {}).items()), trim, _remarks(net, rows, answers, pair, trim))
 
 
 def _pair(net: Network, size: Influence, free: Sequence[str]) -> tuple[int, int]:
     """The two features that move: those asked for, else the two of largest influence."""
     if net.n_inputs < 2:
         raise DomainError("the model has one input; a plane needs two")
-    i, j = chosen_features(net, free) if free else size.strongest(2)
+    i, j = chosen_features(net, free) if free else size.pair()
     return i, j
 
 
@@ -93,12 +93,16 @@ def _refuse_flat(box: Box, pair: tuple[int, int]) -> None:
                               f"or give it a range with --range '{box.names[j]}=LOW:HIGH'")
 
 
-def _remarks(net: Network, rows: Rows, answers: Answers, pair: tuple[int, int]) -> tuple[str, ...]:
+def _remarks(net: Network, rows: Rows, answers: Answers, pair: tuple[int, int], trim: float) -> tuple[str, ...]:
     notes = list(answers.notes)
     if rows.names is not None:
-        notes.append(f"the model's inputs have no names; the columns were taken {rows.how}")
+        notes.append(f"the model does not name its inputs: the columns were taken {rows.how}; check that this is theirs")
     if rows.skipped:
         notes.append(f"{rows.skipped} rows with missing values were left out")
+    for j in pair:
+        low, bottom, top, high = np.percentile(rows.X[:, j], [0, 1, 99, 100])
+        if trim == 0 and top - bottom < 0.5 * (high - low):
+            notes.append(f"most of {net.feature_names[j]}'s range holds 2% of the rows only; --trim 1 looks at the rest")
     whole = [net.feature_names[j] for j in pair if _counts(rows.X[:, j])]
     if whole:
         notes.append(f"{' and '.join(whole)} {'take' if len(whole) > 1 else 'takes'} whole numbers only in the data; "

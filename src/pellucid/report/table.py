@@ -122,7 +122,7 @@ def _encoder(net: Network, frame: pd.DataFrame, target: str | None, *, ordered: 
     if ordered or _unnamed(sources):
         place = _places(sources, list(frame.columns), ordered, target)
         columns = tuple(TableColumn(_renamed(c, place), place[c.source], c.values) for c in own.columns)
-        how = f"in the order of {'--columns' if ordered else 'the file'}: the model's inputs have no names, check that this is theirs"
+        how = "in the order of --columns" if ordered else "in the order of the file"
         return TableEncoder(columns, {place[s]: v for s, v in own.known.items()}), how
     hint = ""
     if frame.shape[1] >= len(sources):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..explain import TippingPoints
-from .findings import percent, quantity_name
+from .findings import quantity_name
 from .study import Study
 
 MOST_ROWS = 40
@@ -32,11 +32,16 @@ def number(x: float) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def share(x: float) -> str:
+    """A share for a cell: 0 and 100% only where that is meant."""
+    return "0" if x == 0 else "100%" if x == 1 else "< 0.1%" if x < 0.001 else "> 99.9%" if x > 0.999 else f"{x:.1%}"
+
+
 def shares_table(study: Study) -> Table | None:
     """Share of the plane's area by class."""
     if not study.shares:
         return None
-    rows = [(name, percent(share)) for name, share in study.shares]
+    rows = [(name, share(part)) for name, part in study.shares]
     rows += [(name, "never") for name in (study.transitions.never_given if study.transitions and study.atlas.is_complete else ())]
     return Table("Share of the plane's area by class", ("class", "share"), rows, frozenset({1}))
 
@@ -49,7 +54,7 @@ def totals_table(study: Study) -> Table:
     if not study.atlas.is_complete:
         words |= {"up": "rises where explored", "down": "falls where explored"}
     rows = [(r.feature + (f" [{unit[r.feature]}]" if unit[r.feature] else ""), number(r.total), number(r.signed), number(r.min), number(r.max),
-             percent(r.first), words[r.direction]) for r in frame.itertuples()]
+             share(r.first), words[r.direction]) for r in frame.itertuples()]
     caption = f"Total weights for {quantity_name(study)}" + _cut(len(rows), study.question.network.n_inputs, "features")
     return Table(caption, ("feature", "total", "signed mean", "smallest", "largest", "ranks first on", "with the feature it"), rows,
                  frozenset({1, 2, 3, 4, 5}))
@@ -83,7 +88,7 @@ def enclaves_table(study: Study) -> Table | None:
     if study.enclaves is None:
         return None
     frame = study.enclaves.to_frame(all=False)
-    rows = [(r["class"], r["touches"], percent(float(r["share"])), str(r["rows"])) for _, r in frame.head(MOST_ROWS).iterrows()]
+    rows = [(r["class"], r["touches"], share(float(r["share"])), str(r["rows"])) for _, r in frame.head(MOST_ROWS).iterrows()]
     return Table("Enclaves" + _cut(len(rows), len(frame), "enclaves"), ("class", "inside", "share of the plane", "regions"), rows, frozenset({2, 3}))
 
 
@@ -116,7 +121,7 @@ def regions_table(study: Study) -> Table:
     largest = np.argsort(-atlas.volume, kind="stable")[:FEW_ROWS]
     label = [atlas.class_label(int(atlas.first[k])) for k in largest] if atlas.by else [""] * len(largest)
     points = [atlas[int(k)].interior_point for k in largest]
-    rows = [(str(int(k)), *((name,) if atlas.by else ()), percent(float(atlas.volume[k] / atlas.domain.polygon.area)), _point(*at), _formula(study, int(k)))
+    rows = [(str(int(k)), *((name,) if atlas.by else ()), share(float(atlas.volume[k] / atlas.domain.polygon.area)), _point(*at), _formula(study, int(k)))
             for k, name, at in zip(largest, label, points, strict=True)]
     head = ("region", *(("class",) if atlas.by else ()), "share", f"around ({', '.join(study.axes)})", f"{quantity_name(study)} on it =")
     return Table("The largest pieces of the plane" if atlas.by else "The largest regions of the plane", head, rows)
