@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atlas import Atlas, adjacency
+from ..atlas import Atlas
 from ..certificate import Certificate
 from .asked import Quantity, quantity
-from .result import html, over, scaled_length, seam_labels, segment_columns
+from .result import borders, html, over, scaled_length, seam_labels, segment_columns
 from .weights import Scale, scale_of, slopes
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def abrupt_changes(atlas: Atlas, output: int | str = 0, n: int | None = 10, *, v
     """
     asked, ruler = quantity(atlas.network, output, versus), scale_of(atlas, scale, X)
     weights = slopes(atlas, asked.direction)[0] * ruler.width
-    border = adjacency(atlas)
+    border = borders(atlas)
     change, feature = np.zeros(len(border)), np.zeros(len(border), dtype=np.int64)
     step = max(1, BATCH_BYTES // (8 * max(1, weights.shape[1])))
     for start in range(0, len(border), step):

@@ -61,7 +61,8 @@ def feature_index(net: Network, feature: int | str) -> int:
 def _by_name(name: str, names: tuple[str, ...], what: str) -> int:
     if name in names:
         return names.index(name)
-    near = get_close_matches(name, names, n=1)
+    lowered = {n.lower(): n for n in names}
+    near = [lowered[n] for n in get_close_matches(name.lower(), lowered, n=1)]
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     raise DataError(f"no {what} is called '{name}'" + (f"; did you mean '{near[0]}'?" if near else f"; there are: {shown}"))
 

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..atlas import Atlas, adjacency
+from ..atlas import Atlas
 from ..atlas.neighbours import Adjacency
 from ..certificate import Certificate
 from ..tolerance import ON_FACE
-from .result import html, over
+from .result import borders, html, over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,10 @@ def enclaves(atlas: Atlas) -> Enclaves:
 
     Parts that meet in a point are not connected. Raises AttributeError for an atlas that was not split.
     """
-    first, border, K = atlas.first.astype(np.int64), adjacency(atlas), len(atlas)
+    if len(atlas) == 0:
+        none = np.zeros(0, dtype=np.int64)
+        return Enclaves(atlas, none, none, np.zeros(0), none > 0, none, np.zeros((0, 2), dtype=np.int64))
+    first, border, K = atlas.first.astype(np.int64), borders(atlas), len(atlas)
     same = first[border.left] == first[border.right]
     C, component = connected_components(_graph(border.left[same], border.right[same], K), directed=False)
     component = component.astype(np.int64)

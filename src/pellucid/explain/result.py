@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atlas import Atlas
+from ..atlas import Adjacency, Atlas, adjacency
 from ..atlas.neighbours import seam_label
 from ..certificate import Certificate, Status
-from ..tolerance import ON_FACE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def over(atlas: Atlas) -> Certificate:
-    """What may be said of "everywhere in the domain", given the atlas: its own certificate, unless rows are left out."""
+    """What may be said of "everywhere in the domain", given the atlas: what its own certificate says of the rows it has."""
     base = atlas.certificate
     covered = float(atlas.volume.sum()) / atlas.domain.polygon.area
     figures = {"share of the domain": covered}
-    if base.status is Status.PROVED and covered < 1 - 1e3 * ON_FACE:
+    if base.status is Status.PROVED and atlas.is_selection:
         return Certificate(base.claim, Status.PROVED, f"holds on the {covered:.2%} of the domain that the atlas's rows cover", figures)
     return Certificate(base.claim, base.status, base.reason, figures)
+
+
+def borders(atlas: Atlas) -> Adjacency:
+    """Pairs of neighbouring rows; none in an atlas without rows."""
+    if len(atlas):
+        return adjacency(atlas)
+    none = np.zeros(0, dtype=np.int64)
+    return Adjacency(none, none, none, none, np.zeros((0, 2, 2)), np.zeros(0), none)
 
 
 def seam_labels(atlas: Atlas, seams: np.ndarray) -> np.ndarray:
@@ -38,8 +45,7 @@ def seam_labels(atlas: Atlas, seams: np.ndarray) -> np.ndarray:
 
 def segment_columns(atlas: Atlas, ends: np.ndarray) -> dict[str, np.ndarray]:
     """The ends (n, 2, 2) of segments as four columns, named by the axes."""
-    first, second = atlas.domain.axes
-    return {f"{first} from": ends[:, 0, 0], f"{second} from": ends[:, 0, 1], f"{first} to": ends[:, 1, 0], f"{second} to": ends[:, 1, 1]}
+    return {f"{axis} {word}": ends[:, end, k] for end, word in enumerate(("from", "to")) for k, axis in enumerate(atlas.domain.axes)}
 
 
 def scaled_length(atlas: Atlas, ends: np.ndarray) -> np.ndarray:

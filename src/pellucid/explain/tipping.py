@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atlas import Atlas, adjacency
+from ..atlas import Atlas
 from ..certificate import Certificate
 from .asked import Quantity, feature_index, quantity
-from .result import html, over, scaled_length, seam_labels, segment_columns
+from .result import borders, html, over, scaled_length, seam_labels, segment_columns
 from .weights import feature_slopes, signs, weight_floor
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def tipping_points(atlas: Atlas, feature: int | str, output: int | str = 0, vers
     asked, j = quantity(net, output, versus), feature_index(net, feature)
     weight = feature_slopes(atlas, j) @ asked.direction
     sign = signs(weight, weight_floor(atlas.chain, asked.direction)[j])
-    border = adjacency(atlas)
+    border = borders(atlas)
     change = sign[border.right].astype(int) - sign[border.left]
     rows = np.flatnonzero(np.abs(change) >= (1 if flat else 2))
     up = np.where(change[rows] > 0, border.right[rows], border.left[rows])

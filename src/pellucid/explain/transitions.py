@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atlas import Atlas, adjacency
+from ..atlas import Atlas
 from ..certificate import Certificate
-from .result import html, over, scaled_length
+from .result import borders, html, over, scaled_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def transitions(atlas: Atlas) -> Transitions:
 
     Raises AttributeError for an atlas that was not split.
     """
-    first, border = atlas.first.astype(np.int64), adjacency(atlas)
+    first, border = atlas.first.astype(np.int64), borders(atlas)
     a, b = first[border.left], first[border.right]
     changes = np.flatnonzero(a != b)
     sides = np.sort(np.column_stack([a, b])[changes], axis=1)

@@ -70,6 +70,8 @@ def _draw_faces(ax: Axes, faces: Faces, palette: tuple[str, ...], rasterized: bo
     closes the seams between colours, above without, so that no colour grows at the cost of another."""
     from matplotlib.collections import PathCollection
 
+    if not len(faces):
+        return
     paths, colours = _paths(faces, palette)
     for zorder, line in ((1.0, 0.6), (1.1, 0.0)):
         ax.add_collection(PathCollection(paths, facecolors=colours, edgecolors=colours if line else "none", linewidths=line,

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..atlas import Atlas, PartialAtlas, adjacency
+from ..atlas import Atlas, PartialAtlas
+from ..atlas.select import areas
+from ..explain.result import borders
 from ..tolerance import ON_FACE
 from .colours import EMPTY, INK
 
@@ -111,17 +113,17 @@ def _density(atlas: Atlas) -> int:
 
 def region_borders(atlas: Atlas) -> np.ndarray:
     """(m, 2, 2) segments between different regions (not between the pieces of one); none where there are too many to be seen."""
-    if atlas.n_regions > BORDERS_UP_TO or len(atlas) == 0:
+    if atlas.n_regions > BORDERS_UP_TO:
         return np.zeros((0, 2, 2))
-    border = adjacency(atlas)
+    border = borders(atlas)
     return border.ends[atlas.parent[border.left] != atlas.parent[border.right]]
 
 
 def class_borders(atlas: Atlas) -> np.ndarray:
     """(m, 2, 2) segments on which the class changes; none for an atlas that is not split."""
-    if atlas.cells.first is None or len(atlas) == 0:
+    if atlas.cells.first is None:
         return np.zeros((0, 2, 2))
-    border = adjacency(atlas)
+    border = borders(atlas)
     return border.ends[atlas.first[border.left] != atlas.first[border.right]]
 
 
@@ -129,12 +131,15 @@ def with_gaps(atlas: Atlas, scene: Scene) -> Scene:
     """The scene with what the atlas does not cover: unexplored (hatched), or left out by a selection (empty)."""
     area = atlas.domain.polygon.area
     gap = 1.0 - float(atlas.volume.sum()) / area
-    if isinstance(atlas, PartialAtlas):
-        key = Key(f"not explored ({share(gap)})", EMPTY, hatched=True)
-        return scene.with_(unexplored=tuple(atlas.unexplored), keys=(*scene.keys, key))
-    if gap > 1e3 * ON_FACE:
-        return scene.with_(keys=(*scene.keys, Key(f"left out ({share(gap)})", EMPTY)))
-    return scene
+    keys, rest = list(scene.keys), ()
+    if isinstance(atlas, PartialAtlas) and len(atlas.unexplored):
+        rest = tuple(atlas.unexplored)
+        unknown = float(areas(atlas.cells.rest_vertices, atlas.cells.rest_ptr).sum()) / area
+        keys.append(Key(f"not explored ({share(unknown)})", EMPTY, hatched=True))
+        gap -= unknown
+    if atlas.is_selection and gap > 1e3 * ON_FACE:
+        keys.append(Key(f"left out ({share(gap)})", EMPTY))
+    return scene.with_(unexplored=rest, keys=tuple(keys))
 
 
 def axis_labels(atlas: Atlas) -> tuple[str, str]:
@@ -150,7 +155,7 @@ def axis_labels(atlas: Atlas) -> tuple[str, str]:
 def share(part: float) -> str:
     """A share of the area in words: "42.1 %", "< 0.1 %"."""
     percent = 100 * part
-    if 0 < percent < 0.1:
+    if 0 < percent < 0.05:
         return "< 0.1 %"
     return f"{percent:.1f} %" if percent < 99.95 or part >= 1 - 1e-12 else "> 99.9 %"
 

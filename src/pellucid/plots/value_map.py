@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..atlas import Atlas
+from ..errors import DomainError
 from ..explain.asked import quantity
 from .bands import bands
 from .colours import CHALK, INK, diverging, sequential
@@ -24,6 +25,8 @@ def value_map(atlas: Atlas, ax=None, *, output: int | str = 0, versus: int | str
 
 def value_scene(atlas, *, output=0, versus=None, levels=16, title=None) -> Scene:
     """What `value_map` draws."""
+    if len(atlas) == 0:
+        raise DomainError("value_map: the atlas has no rows (nothing was selected), so there is no value to draw")
     asked = quantity(atlas.network, output, versus)
     cells = atlas.cells
     row = np.repeat(np.arange(len(atlas)), np.diff(cells.vertex_ptr))
