@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,13 +15,14 @@ from ..ops.rearrange import Reshape
 from ..ops.sigmoid import Sigmoid
 
 
-@dataclass(frozen=True, eq=False)
 class Normaliser(Op):
-    """A softmax or log-softmax along `axis` of a sample: a link if it comes last, else no op of ours (see `finish`)."""
+    """A softmax or log-softmax along `axis` of a sample: a link if it comes last, else no op of ours (see `finish`).
 
-    link: str
-    axis: int
-    record: Record
+    No dataclass, unlike every op: it never stays in a graph, so there is nothing to store.
+    """
+
+    def __init__(self, link: str, axis: int, record: Record):
+        self.link, self.axis, self.record = link, axis, record
 
     def shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
@@ -57,8 +57,7 @@ class Tracer:
 
     def _op(self, record: Record):
         if record.kind in self.kinds:
-            (x,) = record.values
-            return Normaliser(self.kinds[record.kind], record.axis(int(record.get("dim", -1))), record)
+            return Normaliser(self.kinds[record.kind], record.axis(int(record.get("dim", record.get("axis", -1)))), record)
         speller = spelling(record.framework, record.kind) or spelling(record.framework, record.kind.rpartition(".")[0])
         if speller is None:
             raise unsupported(record)

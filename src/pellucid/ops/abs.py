@@ -29,3 +29,8 @@ def _(record: Record):
 @spelled("torch", "aten.abs")
 def _(record: Record):
     return Abs()
+
+
+@spelled("keras", "ops.Absolute", "ops.Abs")
+def _(record: Record):
+    return Abs()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +11,18 @@ from ..graph.arrays import is_torch, like
 from ..graph.op import AffineOp, Shape, size
 from ..graph.registry import Record, spelled, unsupported
 from .conv import with_batch, without_batch
-from .windows import Padding, adaptive_kernel, per_axis, torch_padding, window_attributes, window_counts, windows
+from .rearrange import Pad
+from .windows import (
+    Padding,
+    adaptive_kernel,
+    keras_layout,
+    keras_window,
+    per_axis,
+    torch_padding,
+    window_attributes,
+    window_counts,
+    windows,
+)
 
 
 @dataclass(frozen=True)
@@ -101,3 +112,16 @@ def _(record: Record):
     axes = len(x.shape) - 1
     kernel = adaptive_kernel(record, x.shape[1:], record.get("output_size"))
     return AvgPool(kernel, kernel, ((0, 0),) * axes, (1,) * axes)
+
+
+@spelled("keras", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D")
+def _(record: Record):
+    """Keras on torch repeats the border where "same" padding is uneven; its other backends leave padding out of the mean."""
+    def make(shape):
+        kernel = per_axis(record.get("pool_size"), len(shape) - 1)
+        pool = AvgPool(kernel, **keras_window(record, shape[1:], kernel, record.get("strides") or kernel))
+        if record.get("backend") != "torch" or all(lo == hi for lo, hi in pool.padding):
+            return pool
+        return Pad(((0, 0), *pool.padding), mode="edge"), replace(pool, padding=((0, 0),) * len(kernel))
+
+    return keras_layout(record, make)

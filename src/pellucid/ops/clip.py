@@ -135,3 +135,13 @@ def _(record: Record):
     if record.get("threshold") != record.get("value"):
         raise unsupported(record, f"it jumps from {record.get('value')} to {record.get('threshold')}")
     return Clip(bound(record.get("value")), None)
+
+
+@spelled("keras", "activation.relu6", "ops.Relu6")
+def _(record: Record):
+    return Clip(bound(0.0), bound(6.0))
+
+
+@spelled("keras", "activation.hard_tanh", "ops.HardTanh")
+def _(record: Record):
+    return Clip(bound(-1.0), bound(1.0))

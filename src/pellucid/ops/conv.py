@@ -13,7 +13,7 @@ from ..graph.registry import Record, Value, spelled, unsupported
 from ..graph.rewrite import fuses
 from .rearrange import Reshape
 from .scale import Scale
-from .windows import Padding, per_axis, torch_padding, window_attributes, window_counts, windows
+from .windows import Padding, keras_layout, keras_window, per_axis, torch_padding, window_attributes, window_counts, windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,3 +147,42 @@ def _(record: Record):
     else:
         sides = tuple((p, p) for p in per_axis(padding, axes))
     return Conv(W, b, per_axis(record.get("stride", 1), axes), sides, dilation, int(record.get("groups", 1)))
+
+
+@spelled("keras", "Conv1D", "Conv2D", "Conv3D")
+def _(record: Record):
+    """The kernel is (*window, channels / groups, filters)."""
+    weights = record.get("weights")
+    return _keras_conv(record, np.moveaxis(weights["kernel"], (-1, -2), (0, 1)), weights.get("bias"), int(record.get("groups", 1)))
+
+
+@spelled("keras", "DepthwiseConv1D", "DepthwiseConv2D")
+def _(record: Record):
+    """The kernel is (*window, channels, multiplier); output channel m of input channel i is i * multiplier + m."""
+    weights = record.get("weights")
+    W, groups = _depthwise(weights["kernel"])
+    return _keras_conv(record, W, weights.get("bias"), groups)
+
+
+@spelled("keras", "SeparableConv1D", "SeparableConv2D")
+def _(record: Record):
+    weights = record.get("weights")
+    W, groups = _depthwise(weights["depthwise_kernel"])
+    mix = np.moveaxis(weights["pointwise_kernel"], (-1, -2), (0, 1))
+    one = (1,) * (mix.ndim - 2)
+    point = Conv(mix, weights.get("bias", np.zeros(len(mix))), one, ((0, 0),) * len(one), one)
+    return keras_layout(record, lambda shape: (_keras_op(record, W, None, groups, shape), point))
+
+
+def _depthwise(kernel: np.ndarray) -> tuple[np.ndarray, int]:
+    channels, multiplier = kernel.shape[-2:]
+    return np.moveaxis(kernel, (-2, -1), (0, 1)).reshape(channels * multiplier, 1, *kernel.shape[:-2]), channels
+
+
+def _keras_conv(record: Record, W: np.ndarray, b: np.ndarray | None, groups: int):
+    return keras_layout(record, lambda shape: _keras_op(record, W, b, groups, shape))
+
+
+def _keras_op(record: Record, W: np.ndarray, b: np.ndarray | None, groups: int, shape: Shape) -> Conv:
+    window = keras_window(record, shape[1:], W.shape[2:], record.get("strides", 1), record.get("dilation_rate", 1))
+    return Conv(W, np.zeros(len(W)) if b is None else b, **window, groups=groups)

@@ -78,3 +78,18 @@ def _(record: Record):
 @spelled("torch", "aten.selu")
 def _(record: Record):
     return selu(1.6732632423543772, 1.0507009873554805)
+
+
+@spelled("keras", "ELU", "activation.elu")
+def _(record: Record):
+    return ELU(float(record.get("alpha", 1.0)))
+
+
+@spelled("keras", "activation.celu")
+def _(record: Record):
+    return ELU()
+
+
+@spelled("keras", "activation.selu", "ops.Selu")
+def _(record: Record):
+    return selu(1.6732632423543772, 1.0507009873554805)

@@ -15,7 +15,7 @@ from .add import aligned
 from .clip import Clip
 from .leaky_relu import LeakyReLU
 from .rearrange import Expand
-from .reduce import keeping, reduced, reduction
+from .reduce import keeping, reduced, reduction, spatial_axes
 from .scale import Scale
 
 
@@ -120,3 +120,15 @@ def _(record: Record):
         raise unsupported(record, "it reduces over all axes, the batch among them")
     axes = tuple(sorted({record.axis(int(a)) for a in given}))
     return keeping(x.shape, ReduceExtremum(axes, 1 if "max" in record.kind else -1), axes, bool(record.get("keepdim", False)))
+
+
+@spelled("keras", "Maximum", "Minimum", "ops.Maximum", "ops.Minimum")
+def _(record: Record):
+    kind = "Max" if "Max" in record.kind else "Min"
+    return spelling("onnx", kind)(replace(record, kind=kind))
+
+
+@spelled("keras", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D")
+def _(record: Record):
+    axes = spatial_axes(record)
+    return keeping(record.values[0].shape, ReduceExtremum(axes), axes, bool(record.get("keepdims", False)))

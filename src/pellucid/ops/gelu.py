@@ -65,3 +65,8 @@ def _(record: Record):
 @spelled("torch", "aten.gelu")
 def _(record: Record):
     return GELUTanh() if record.get("approximate", "none") == "tanh" else GELU()
+
+
+@spelled("keras", "activation.gelu")
+def _(record: Record):
+    return GELU()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph.op import ElementwisePL, Shape
-from ..graph.registry import Record, spelled, unsupported
+from ..graph.registry import Record, spelled, spelling, unsupported
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,13 @@ def _(record: Record):
 def _(record: Record):
     raise unsupported(record, "x * hardsigmoid(x) is quadratic between -3 and 3, and its slope jumps there: neither piecewise "
                       "linear nor smooth", "train with ReLU, SiLU or GELU in its place")
+
+
+@spelled("keras", "activation.hard_sigmoid", "ops.HardSigmoid")
+def _(record: Record):
+    return HardSigmoid(1.0 / 6.0, 0.5)
+
+
+@spelled("keras", "activation.hard_silu", "activation.hard_swish")
+def _(record: Record):
+    return spelling("torch", "aten.hardswish")(record)

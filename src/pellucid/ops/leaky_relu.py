@@ -85,3 +85,28 @@ def _(record: Record):
     if slopes.size == 1:
         return LeakyReLU(float(slopes.ravel()[0]))
     return PReLU(slopes.reshape(-1, *[1] * (len(x.shape) - 1)))
+
+
+@spelled("keras", "LeakyReLU", "activation.leaky_relu")
+def _(record: Record):
+    """The layer's default is 0.3 (in its configuration), the activation's 0.2."""
+    return LeakyReLU(float(record.get("negative_slope", 0.2)))
+
+
+@spelled("keras", "PReLU")
+def _(record: Record):
+    """Axes that share their slopes are of length one."""
+    return PReLU(record.get("weights")["alpha"])
+
+
+@spelled("keras", "ReLU")
+def _(record: Record):
+    """x from the threshold on, negative_slope (x - threshold) below, at most max_value."""
+    from .clip import Clip
+    from .relu import ReLU
+
+    slope, top = float(record.get("negative_slope") or 0.0), record.get("max_value")
+    if record.get("threshold"):
+        raise unsupported(record, f"threshold={record.get('threshold')}: it jumps there")
+    op = LeakyReLU(slope) if slope else ReLU()
+    return op if top is None else (op, Clip(None, exact(top)))

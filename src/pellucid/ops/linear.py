@@ -125,3 +125,9 @@ def _(record: Record):
     W = float(record.get("alpha", 1.0)) * exact(record.constant(2)).T
     C = float(record.get("beta", 1.0)) * record.sample_constant(0)
     return Linear(W, np.broadcast_to(C, len(W)).copy())
+
+
+@spelled("keras", "Dense")
+def _(record: Record):
+    W = record.get("weights")["kernel"].T
+    return Linear(W, record.get("weights").get("bias", np.zeros(len(W))))

@@ -10,7 +10,17 @@ from ..graph.arrays import is_torch
 from ..graph.op import SelectionOp, Shape, size
 from ..graph.registry import Record, spelled
 from .conv import with_batch, without_batch
-from .windows import Padding, adaptive_kernel, per_axis, torch_padding, window_attributes, window_counts, windows
+from .windows import (
+    Padding,
+    adaptive_kernel,
+    keras_layout,
+    keras_window,
+    per_axis,
+    torch_padding,
+    window_attributes,
+    window_counts,
+    windows,
+)
 
 
 @dataclass(frozen=True)
@@ -84,3 +94,12 @@ def _(record: Record):
 def _no_indices(record: Record) -> None:
     if record.get("output", 0):
         raise unsupported(record, "its second output, the winners' indices, is not continuous")
+
+
+@spelled("keras", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D")
+def _(record: Record):
+    def make(shape):
+        kernel = per_axis(record.get("pool_size"), len(shape) - 1)
+        return MaxPool(kernel, **keras_window(record, shape[1:], kernel, record.get("strides") or kernel))
+
+    return keras_layout(record, make)

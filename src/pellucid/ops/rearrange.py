@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from ..graph.arrays import exact, index_like, like, xp
 from ..graph.op import AffineOp, Shape, size
-from ..graph.registry import Record, Value, spelled, unsupported
+from ..graph.registry import Record, Value, spelled, spelling, unsupported
 from ..graph.rewrite import fuses, vanishes
 
 
@@ -589,3 +589,61 @@ def _(record: Record):
 @spelled("torch", "aten.copy", "aten.select_scatter", "aten.slice_scatter", "aten.index_put")
 def _(record: Record):
     raise unsupported(record, "a part of a tensor is assigned to", "put the parts together with torch.cat")
+
+
+# ---- Keras; `out` is the shape of the whole result
+@spelled("keras", "Flatten", "Reshape")
+def _(record: Record):
+    """Flatten puts channels last, wherever they are."""
+    (x,), turn = record.values, ()
+    if record.kind == "Flatten" and record.get("data_format") == "channels_first" and len(x.shape) > 1:
+        turn = (Transpose((*range(1, len(x.shape)), 0)),)
+    return *turn, Reshape(record.target(record.get("out")))
+
+
+@spelled("keras", "Permute")
+def _(record: Record):
+    """Axes of a sample, the first one 1."""
+    return Transpose(tuple(int(d) - 1 for d in record.get("dims")))
+
+
+@spelled("keras", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping1D", "Cropping2D", "Cropping3D")
+def _(record: Record):
+    (x,), crop = record.values, record.kind.startswith("Cropping")
+    given = record.get("cropping" if crop else "padding")
+    axes = len(x.shape) - 1
+    given = [given] * axes if isinstance(given, int) else [given] if axes == 1 and isinstance(given[0], int) else given
+    pairs = [(int(p), int(p)) if isinstance(p, int) else (int(p[0]), int(p[1])) for p in given]
+    widths = [(0, 0), *pairs] if record.get("data_format") == "channels_first" else [*pairs, (0, 0)]
+    if not crop:
+        return Pad(tuple(widths))
+    return tuple(Slice(k, lo, 1, x.shape[k] - lo - hi) for k, (lo, hi) in enumerate(widths) if lo or hi) or None
+
+
+@spelled("keras", "UpSampling1D", "UpSampling2D", "UpSampling3D")
+def _(record: Record):
+    """Each entry repeated."""
+    (x,), size_ = record.values, record.get("size")
+    if record.get("interpolation", "nearest") != "nearest":
+        raise unsupported(record, f"interpolation={record.get('interpolation')!r}")
+    factors = [int(size_)] * (len(x.shape) - 1) if isinstance(size_, int) else [int(s) for s in size_]
+    factors = [1, *factors] if record.get("data_format") == "channels_first" else [*factors, 1]
+    return tuple(Gather(k, np.repeat(np.arange(n), f)) for k, (n, f) in enumerate(zip(x.shape, factors, strict=True)) if f > 1) or None
+
+
+@spelled("keras", "RepeatVector")
+def _(record: Record):
+    (x,), n = record.values, int(record.get("n"))
+    return Reshape((1, *x.shape)), Expand((n, *x.shape))
+
+
+@spelled("keras", "Concatenate")
+def _(record: Record):
+    return spelling("onnx", "Concat")(record)
+
+
+@spelled("keras", "Activation", "activation.linear", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
+         "GaussianDropout", "GaussianNoise", "ActivityRegularization", "Identity")
+def _(record: Record):
+    """Nothing at inference; an Activation's function comes as a record of its own."""
+    return None

@@ -82,3 +82,15 @@ def _(record: Record):
         raise unsupported(record, "it reduces over all axes, the batch among them", "say which axes: x.mean(dim=(1, 2, 3))")
     axes = tuple(sorted({record.axis(int(a)) for a in given}))
     return keeping(x.shape, Reduce(axes, mean="mean" in record.kind), axes, bool(record.get("keepdim", False)))
+
+
+@spelled("keras", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D")
+def _(record: Record):
+    axes = spatial_axes(record)
+    return keeping(record.values[0].shape, Reduce(axes, mean=True), axes, bool(record.get("keepdims", False)))
+
+
+def spatial_axes(record: Record) -> tuple[int, ...]:
+    """The axes of a Keras sample that are not channels."""
+    rank = len(record.values[0].shape)
+    return tuple(range(1, rank)) if record.get("data_format") == "channels_first" else tuple(range(rank - 1))

@@ -34,3 +34,8 @@ def _(record: Record):
 @spelled("torch", "aten.relu")
 def _(record: Record):
     return ReLU()
+
+
+@spelled("keras", "activation.relu", "ops.Relu")
+def _(record: Record):
+    return ReLU()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -187,3 +188,53 @@ def _(record: Record):
     mean, variance = exact(record.constant(3)), exact(record.constant(4))
     gamma, beta = (exact(record.constant(k, default=np.full(len(mean), v))) for k, v in ((1, 1.0), (2, 0.0)))
     return per_channel(gamma, beta, mean, variance, float(record.get("eps")), len(x.shape))
+
+
+@spelled("keras", "Add", "Subtract", "Average", "ops.Add", "ops.Subtract")
+def _(record: Record):
+    kind = {"Add": "Sum", "Average": "Mean", "Subtract": "Sub"}[record.kind.removeprefix("ops.")]
+    return spelling("onnx", kind)(replace(record, kind=kind))
+
+
+@spelled("keras", "Multiply", "ops.Multiply")
+def _(record: Record):
+    return spelling("onnx", "Mul")(record)
+
+
+@spelled("keras", "ops.TrueDivide", "ops.Divide")
+def _(record: Record):
+    return spelling("onnx", "Div")(record)
+
+
+@spelled("keras", "ops.Negative")
+def _(record: Record):
+    return minus()
+
+
+@spelled("keras", "Rescaling")
+def _(record: Record):
+    return scale(record, np.asarray(record.get("scale"), dtype=float), np.asarray(record.get("offset"), dtype=float))
+
+
+@spelled("keras", "BatchNormalization")
+def _(record: Record):
+    (x,), weights = record.values, record.get("weights")
+    mean, variance = weights["moving_mean"], weights["moving_variance"]
+    given = record.get("axis", -1)
+    axis = record.axis(int(given[0] if isinstance(given, list | tuple) else given))
+    return per_channel(weights.get("gamma", np.ones(len(mean))), weights.get("beta", np.zeros(len(mean))), mean, variance,
+                       float(record.get("epsilon")), len(x.shape), axis)
+
+
+@spelled("keras", "Normalization")
+def _(record: Record):
+    """(x - mean) / max(sqrt(variance), 1e-7), along `axis`; statistics from adapt() or given."""
+    (x,), given = record.values, record.get("axis")
+    axes = [record.axis(int(a)) for a in ([given] if isinstance(given, int) else given or [])]
+    shape = tuple(n if k in axes else 1 for k, n in enumerate(x.shape))
+    stored = {k: record.get("weights").get(k, record.get(k)) for k in ("mean", "variance")}
+    if any(v is None for v in stored.values()):
+        raise unsupported(record, "its mean and variance were never set", "call adapt() on data, or give mean and variance")
+    mean, variance = (np.broadcast_to(exact(v).reshape(-1), math.prod(shape)).reshape(shape) for v in stored.values())
+    deviation = np.maximum(np.sqrt(variance), 1e-7)
+    return Scale(deviation, mean) if record.get("invert", False) else Scale(1.0 / deviation, -mean / deviation)

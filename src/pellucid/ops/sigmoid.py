@@ -40,3 +40,8 @@ def _(record: Record):
 @spelled("torch", "aten.sigmoid")
 def _(record: Record):
     return Sigmoid()
+
+
+@spelled("keras", "activation.sigmoid", "ops.Sigmoid")
+def _(record: Record):
+    return Sigmoid()

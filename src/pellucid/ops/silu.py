@@ -42,3 +42,8 @@ def _(record: Record):
 @spelled("torch", "aten.silu")
 def _(record: Record):
     return SiLU()
+
+
+@spelled("keras", "activation.silu", "activation.swish", "ops.Silu")
+def _(record: Record):
+    return SiLU()

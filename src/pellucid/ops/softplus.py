@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..graph.arrays import xp
 from ..graph.op import SmoothOp
-from ..graph.registry import Record, spelled, unsupported
+from ..graph.registry import Record, spelled, spelling, unsupported
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,13 @@ def _(record: Record):
     from .scale import minus
 
     return minus(), Softplus(), minus()
+
+
+@spelled("keras", "activation.softplus", "ops.Softplus")
+def _(record: Record):
+    return Softplus()
+
+
+@spelled("keras", "activation.log_sigmoid")
+def _(record: Record):
+    return spelling("torch", "aten.log_sigmoid")(record)

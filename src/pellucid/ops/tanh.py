@@ -40,3 +40,8 @@ def _(record: Record):
 @spelled("torch", "aten.tanh")
 def _(record: Record):
     return Tanh()
+
+
+@spelled("keras", "activation.tanh", "ops.Tanh")
+def _(record: Record):
+    return Tanh()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..graph.op import Shape
 from ..graph.registry import Record, unsupported
+from .rearrange import Transpose
+
+MOST_ENTRIES = 2**28
+"""Entries of all windows of a channel together, beyond which a model is taken to be hostile (a 1000 x 1000 image under 15 x 15
+windows has fewer)."""
 
 Padding = tuple[tuple[int, int], ...]
 
@@ -28,6 +35,9 @@ def window_counts(spatial: Sequence[int], kernel, stride, padding: Padding, dila
         if ceil_mode and (count - 1) * s >= n + lo:
             count -= 1
         counts.append(count)
+    padded = math.prod(n + lo + hi for n, (lo, hi) in zip(spatial, padding, strict=True))
+    if max(padded, math.prod(counts) * math.prod(kernel)) > MOST_ENTRIES:
+        raise ValueError(f"{math.prod(counts)} windows of {math.prod(kernel)} entries, over {padded}: more than {MOST_ENTRIES} in all")
     return tuple(counts)
 
 
@@ -93,3 +103,25 @@ def adaptive_kernel(record: Record, spatial: Sequence[int], wanted) -> Shape:
         raise unsupported(record, f"an adaptive pool of {tuple(spatial)} entries to {tuple(goals)}, which does not divide them",
                           "choose an output size that divides, or a pool with a fixed window")
     return tuple(n // g for n, g in zip(spatial, goals, strict=True))
+
+
+def keras_layout(record: Record, make):
+    """The ops make((channels, *spatial)) on a Keras sample, whose channels come last unless data_format says otherwise."""
+    (x,) = record.values
+    if record.get("data_format") == "channels_first":
+        return make(x.shape)
+    rank = len(x.shape)
+    ops = make((x.shape[-1], *x.shape[:-1]))
+    ops = ops if isinstance(ops, tuple) else (ops,)
+    return Transpose((rank - 1, *range(rank - 1))), *ops, Transpose((*range(1, rank), 0))
+
+
+def keras_window(record: Record, spatial: Sequence[int], kernel: Sequence[int], strides, dilation=1) -> dict:
+    """stride, padding and dilation of a Keras window; "same" as in ONNX, "causal" all before."""
+    axes, padding = len(kernel), record.get("padding", "valid")
+    attrs = {"strides": per_axis(strides, axes), "dilations": per_axis(dilation, axes),
+             "auto_pad": "SAME_UPPER" if padding == "same" else "VALID"}
+    window = window_attributes(replace(record, attrs=attrs), spatial, kernel)
+    if padding == "causal":
+        window["padding"] = tuple((d * (k - 1), 0) for k, d in zip(kernel, window["dilation"], strict=True))
+    return window
