@@ -20,6 +20,11 @@ def size(shape: Shape) -> int:
     return math.prod(shape)
 
 
+LARGEST_TENSOR = 2**24
+"""Entries of one sample's tensor that importers accept: a hostile Pad or Expand is refused before it is allocated, the largest
+image networks stay far below."""
+
+
 class Op(abc.ABC):
     """A function of one or several tensors. Frozen dataclasses; constants are float64 numpy arrays."""
 

@@ -21,12 +21,9 @@ import numpy as np
 from ..errors import ModelError, UnsupportedOp
 from ..graph.graph import INPUT, GraphBuilder
 from ..graph.network import Network
-from ..graph.op import Op, Shape, size
+from ..graph.op import LARGEST_TENSOR, Op, Shape, size
 from ..graph.registry import Record, Value, spelling, unsupported
 from .fidelity import Original
-
-LARGEST_TENSOR = 2**24
-"""Entries of one sample's tensor: a hostile Pad or Expand is refused, the largest image networks stay far below."""
 
 SENTINEL = 7
 """Batch size while tracing a model with a free one: odd and unlike 1, so that a baked-in batch shows."""
