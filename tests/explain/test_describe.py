@@ -19,9 +19,9 @@ def slopes_by_differences(atlas, direction, step=1e-7):
     x = atlas.domain.point(interior_points(atlas))
     d = x.shape[1]
     e = step * np.eye(d)
-    f = lambda z: atlas.network(z.reshape(-1, d)) @ direction
-    up, down = (f(x[:, None] + s * e).reshape(len(x), d) for s in (1, -1))
-    straight = np.abs(up + down - 2 * f(x)[:, None]) < 1e-12
+    here = atlas.network(x) @ direction
+    up, down = ((atlas.network((x[:, None] + s * e).reshape(-1, d)) @ direction).reshape(len(x), d) for s in (1, -1))
+    straight = np.abs(up + down - 2 * here[:, None]) < 1e-12
     return np.where(straight, (up - down) / (2 * step), np.nan)
 
 
@@ -86,7 +86,8 @@ def test_the_weight_floor_bounds_the_difference_of_two_orders_of_summation():
 
 def test_directions_are_those_of_the_extremes():
     # y = |x0| + 2 x1 + 0 x2, with x1 = relu(x1 + 9) - 9 and x2 unused
-    layers = [(np.array([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0]]), np.array([0.0, 0, 9])), (np.array([[1.0, 1, 2], [-1, -1, -2]]), np.array([-18.0, 18]))]
+    hidden = np.array([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0]]), np.array([0.0, 0, 9])
+    layers = [hidden, (np.array([[1.0, 1, 2], [-1, -1, -2]]), np.array([-18.0, 18]))]
     box = pel.Box([-1, -1, -1], [1, 1, 1])
     atlas = pel.linear_regions(relu_network(layers), box.slice(free=(0, 1), at=[0, 0, 0.5]))
     assert pel.describe(atlas, 0).direction == ("mixed", "up", "none")
@@ -109,8 +110,9 @@ def test_scales():
 
 def test_arguments_that_do_not_fit_are_told_what_does():
     atlas = sliced_atlas()
-    for arguments, message in [({"scale": "std"}, "X=rows"), ({"scale": "std", "X": np.ones((3, 2))}, r"\(3, 2\)"), ({"output": 7}, "has 3"),
-                               ({"output": "Class 2"}, "did you mean 'class 2'"), ({"output": "z"}, "there are: class 0"), ({"versus": 0}, "itself")]:
+    wrong = [({"scale": "std"}, "X=rows"), ({"scale": "std", "X": np.ones((3, 2))}, r"\(3, 2\)"), ({"output": 7}, "has 3"),
+             ({"output": "Class 2"}, "did you mean 'class 2'"), ({"output": "z"}, "there are: class 0"), ({"versus": 0}, "itself")]
+    for arguments, message in wrong:
         with pytest.raises(DataError, match=message):
             pel.describe(atlas, **arguments)
     with pytest.raises(ValueError, match="'range', 'std' and 'none'"):

@@ -81,11 +81,9 @@ def test_the_middle_of_each_class_has_its_colour():
     ax = pel.plot.class_map(diamonds())
     image = pixels(ax)
     h, w, _ = image.shape
-    at = lambda x, y: image[int((2 - y) / 4 * h), int((x + 2) / 4 * w)].tolist()
-    colour = lambda c: [int(c[i:i + 2], 16) for i in (1, 3, 5)]
-    assert at(1.5, 1.4) == colour("#0072b2")
-    assert at(0.5, 0.4) == colour("#e69f00")
-    assert at(0.1, 0.2) == colour("#009e73")
+    for x, y, colour in [(1.5, 1.4, "#0072b2"), (0.5, 0.4, "#e69f00"), (0.1, 0.2, "#009e73")]:
+        pixel = image[int((2 - y) / 4 * h), int((x + 2) / 4 * w)]
+        assert pixel.tolist() == [int(colour[i:i + 2], 16) for i in (1, 3, 5)]
 
 
 def test_unexplored_areas_data_and_empty_selections_are_drawn():

@@ -49,7 +49,7 @@ class Description:
     @property
     def is_constant(self) -> np.ndarray:
         """(K,) regions on which no feature counts: every weight is below the rounding floor. Their ranks say nothing."""
-        return (np.abs(self.weights) <= self.floor).all(axis=1)
+        return np.all(np.abs(self.weights) <= self.floor, axis=1)
 
     @property
     def total(self) -> np.ndarray:

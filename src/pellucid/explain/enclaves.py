@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,12 +71,13 @@ class Enclaves:
         names = {int(k): self.atlas.class_label(int(k)) for k in np.unique(self.decided)}
         part, other = self.touching.T
         ends = np.searchsorted(part, np.arange(len(self.decided) + 1))
-        touched = [", ".join(names[int(k)] for k in np.unique(self.decided[other[a:b]])) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        touched = [", ".join(names[int(k)] for k in np.unique(self.decided[other[a:b]])) for a, b in pairwise(ends)]
+        rows = np.bincount(self.component, minlength=len(self.decided))
         frame = pd.DataFrame({"part": np.arange(len(self.decided)), "class": [names[int(k)] for k in self.decided], "area": self.area,
-                              "share": self.area / self.atlas.domain.polygon.area, "rows": np.bincount(self.component, minlength=len(self.decided)),
+                              "share": self.area / self.atlas.domain.polygon.area, "rows": rows,
                               "touches": touched, "on border": self.on_border, "enclosed": self.enclosed, "inside": self.inside})
         frame = frame.sort_values("area", ascending=False, kind="stable", ignore_index=True)
-        return frame if all else frame[frame["enclosed"]].reset_index(drop=True)
+        return frame if all else frame.loc[frame["enclosed"]].reset_index(drop=True)
 
     def __repr__(self) -> str:
         share = float(self.area[self.enclosed].sum()) / self.atlas.domain.polygon.area

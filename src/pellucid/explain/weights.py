@@ -49,8 +49,9 @@ def scale_of(atlas: Atlas, kind: str = "range", X=None) -> Scale:
         box = atlas.domain.box
         endless = np.flatnonzero(~(np.isfinite(box.lower) & np.isfinite(box.upper)))
         if len(endless):
-            name = atlas.network.feature_names[endless[0]]
-            raise DomainError(f"scale='range': feature '{name}' has no finite range, [{box.lower[endless[0]]:g}, {box.upper[endless[0]]:g}]. "
+            j = int(endless[0])
+            name, low, high = atlas.network.feature_names[j], box.lower[j], box.upper[j]
+            raise DomainError(f"scale='range': feature '{name}' has no finite range, [{low:g}, {high:g}]. "
                               "Give the box finite bounds, or samples: scale='std', X=rows")
         return Scale(kind, box.lower, box.upper - box.lower)
     if X is None:

@@ -134,9 +134,10 @@ def _draw_outline(ax: Axes, outline: np.ndarray) -> None:
 
 def _draw_dots(ax: Axes, dots: Dots, palette: tuple[str, ...]) -> None:
     size = float(np.clip(3000 / max(1, len(dots.at)), 4, 22))
-    many = len(dots.at) > RASTER_ABOVE
-    ax.scatter(*dots.at.T, c="white", s=2.2 * size, edgecolors=INK, linewidths=0.5, zorder=3, rasterized=many)   # a ring: a dot may
-    ax.scatter(*dots.at.T, c=[palette[int(k)] for k in dots.colour], s=size, linewidths=0, zorder=3.1, rasterized=many)  # be of the area's colour
+    many, colours = len(dots.at) > RASTER_ABOVE, [palette[int(k)] for k in dots.colour]
+    # a white ring around each, since a dot may have the colour of the area that it lies on
+    ax.scatter(*dots.at.T, c="white", s=2.2 * size, edgecolors=INK, linewidths=0.5, zorder=3, rasterized=many)
+    ax.scatter(*dots.at.T, c=colours, s=size, linewidths=0, zorder=3.1, rasterized=many)
 
 
 def _draw_marks(ax: Axes, marks: tuple[Mark, ...]) -> None:
@@ -185,7 +186,8 @@ def _apart(places: np.ndarray, width: float = 0.13, height: float = 0.08) -> np.
 def _frame(ax: Axes, scene: Scene) -> None:
     lower, upper = scene.outline.min(axis=0), scene.outline.max(axis=0)
     width, height = _size(ax)
-    ax.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]), xlabel=_wrapped(scene.axes[0], width), ylabel=_wrapped(scene.axes[1], height))
+    ax.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]))
+    ax.set(xlabel=_wrapped(scene.axes[0], width), ylabel=_wrapped(scene.axes[1], height))
     ax.set_title(_wrapped(scene.title, width), fontsize="medium")
     ax.tick_params(direction="out")
 
@@ -210,10 +212,13 @@ def _draw_keys(ax: Axes, keys: tuple[Key, ...], title: str, below: bool) -> None
 
     if not keys:
         return
-    handles = [Line2D([], [], linestyle="none", marker="o", markersize=5, markerfacecolor=k.colour, markeredgecolor=INK, markeredgewidth=0.6,
-                      label=k.label) if k.marker else
-               Patch(facecolor=k.colour, edgecolor="#8c8c8c", hatch=HATCH if k.hatched else None, linewidth=0.5, label=k.label)
-               for k in keys]
+    def handle(key: Key):
+        if key.marker:
+            return Line2D([], [], linestyle="none", marker="o", markersize=5, markerfacecolor=key.colour, markeredgecolor=INK,
+                          markeredgewidth=0.6, label=key.label)
+        return Patch(facecolor=key.colour, edgecolor="#8c8c8c", hatch=HATCH if key.hatched else None, linewidth=0.5, label=key.label)
+
+    handles = [handle(key) for key in keys]
     style = {"fontsize": "small", "frameon": False, "title": title or None, "borderaxespad": 0.0}
     if below:
         shift = ScaledTranslation(0, -42 / 72, ax.figure.dpi_scale_trans)

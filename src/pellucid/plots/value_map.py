@@ -37,7 +37,8 @@ def value_scene(atlas, *, output=0, versus=None, levels=16, title=None) -> Scene
     what = asked.label if atlas.network.link == "identity" else f"logit of {asked.label}" if versus is None else f"logits {asked.label}"
     heading = title if title is not None else f"Value of {asked.label}"
     palette = sequential(len(edges) - 1) if versus is None else _about_zero(edges)
-    scene = map_of(atlas, np.zeros(len(atlas), dtype=int), palette, heading, bar=Bar(edges, what, ticks=_ticks(edges)), ink=CHALK if versus is None else INK)
+    bar, ink = Bar(edges, what, ticks=_ticks(edges)), CHALK if versus is None else INK
+    scene = map_of(atlas, np.zeros(len(atlas), dtype=int), palette, heading, bar=bar, ink=ink)
     return scene.with_(faces=Faces(ptr, vertices, band))
 
 
