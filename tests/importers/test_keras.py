@@ -6,22 +6,23 @@ import contextlib
 import io
 import json
 import os
-import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND", "torch")
+pytest.importorskip("keras")
 
+import keras
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers as L
 
 from pellucid.errors import ModelError, UnsupportedOp
 from pellucid.graph.registry import spellings
+from pellucid.importers.keras import _left_to_us
 from pellucid.importers.keras_file import LINKS, MODELS
 from pellucid.importers.load import load
 
@@ -63,15 +64,15 @@ CASES = {
     "uneven mean": ((7, 6, 4), L.AveragePooling2D(3, 2, padding="same")),
     "pools of one axis": ((8, 4), L.MaxPooling1D(2), L.AveragePooling1D(3, 1, padding="same"), L.GlobalMaxPooling1D()),
     "global": ((7, 6, 4), L.GlobalAveragePooling2D(keepdims=True), L.GlobalMaxPooling2D()),
-    "shapes": ((7, 6, 4), L.ZeroPadding2D(((1, 2), (0, 3))), L.Cropping2D(1), L.UpSampling2D((1, 2)), L.Permute((3, 1, 2)), L.Reshape((-1, 2)),
-               L.Flatten()),
+    "shapes": ((7, 6, 4), L.ZeroPadding2D(((1, 2), (0, 3))), L.Cropping2D(1), L.UpSampling2D((1, 2)), L.Permute((3, 1, 2)),
+               L.Reshape((-1, 2)), L.Flatten()),
     "shapes of one axis": ((7, 4), L.ZeroPadding1D((1, 2)), L.Cropping1D((1, 0)), L.UpSampling1D(2)),
     "repeated": ((4,), L.RepeatVector(3), L.Dense(2)),
     "rescaled": ((4,), L.Rescaling(1 / 255.0, offset=0.5), L.Rescaling([1.0, 2.0, 3.0, 4.0])),
     "normalised": ((5, 4), L.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[4.0, 9.0, 1.0, 0.25]),
                    L.Normalization(axis=None, mean=2.0, variance=4.0, invert=True)),
-    "noise": ((4,), L.Dropout(0.5), L.GaussianNoise(1.0), L.GaussianDropout(0.2), L.AlphaDropout(0.1), L.ActivityRegularization(0.1), L.Identity(),
-              L.Dense(2)),
+    "noise": ((4,), L.Dropout(0.5), L.GaussianNoise(1.0), L.GaussianDropout(0.2), L.AlphaDropout(0.1), L.ActivityRegularization(0.1),
+              L.Identity(), L.Dense(2)),
     "rectifiers": ((5, 4), L.LeakyReLU(), L.PReLU(), L.PReLU(shared_axes=[1]), L.ReLU(4.0, negative_slope=0.1), L.ELU(0.5),
                    L.Activation("relu6")),
     "layer as activation": ((4,), L.Dense(3, activation=L.LeakyReLU(0.1)), L.Activation(keras.activations.gelu)),
@@ -148,7 +149,7 @@ def test_weights_are_converted_exactly():
     model = sequential((3,), L.Dense(2))
     (node,) = load(model).graph.nodes
     kernel, bias = model.get_weights()
-    assert (node.op.W == kernel.T.astype(np.float64)).all()
+    assert (kernel.T.astype(np.float64) == node.op.W).all()
     assert (node.op.b == bias.astype(np.float64)).all()
 
 
@@ -185,7 +186,8 @@ class Subclassed(keras.Model):
 def test_models_that_cannot_be_read():
     a, b = keras.Input((4,)), keras.Input((4,))
     for model, message in [(keras.Sequential([L.Dense(3)]), "not built"), (Subclassed(), r"its own call\(\)"),
-                           (keras.Model([a, b], L.Add()([a, b])), "2 inputs"), (keras.Model(a, [L.Dense(1)(a), L.Dense(2)(a)]), "2 outputs")]:
+                           (keras.Model([a, b], L.Add()([a, b])), "2 inputs"),
+                           (keras.Model(a, [L.Dense(1)(a), L.Dense(2)(a)]), "2 outputs")]:
         with pytest.raises(ModelError, match=message):
             load(model)
 
@@ -262,7 +264,7 @@ HOSTILE = {
 def test_files_that_could_run_code(how, keras_file, tmp_path, monkeypatch):
     path = with_config(keras_file, tmp_path / "hostile.keras", HOSTILE[how])
     monkeypatch.setattr(keras.saving, "load_model", lambda *a, **k: pytest.fail("Keras was asked to read it"))
-    with pytest.raises(ModelError, match="hostile.keras"):
+    with pytest.raises(ModelError, match=r"hostile\.keras"):
         load(path)
 
 
@@ -298,11 +300,11 @@ def test_broken_files(keras_file, tmp_path):
                 new.writestr(name, names.pop(name, old.read(name)))
             for name, value in names.items():
                 new.writestr(name, value)
-        with pytest.raises(ModelError, match="broken.keras"):
+        with pytest.raises(ModelError, match=r"broken\.keras"):
             load(path)
     with zipfile.ZipFile(path, "w") as new:
         new.writestr("config.json", "{}")
-    with pytest.raises(ModelError, match="lacks metadata.json, model.weights.h5"):
+    with pytest.raises(ModelError, match=r"lacks metadata\.json, model\.weights\.h5"):
         load(path)
 
 
@@ -326,10 +328,19 @@ def test_layers_are_checked_before_anything_is_built():
     assert not (set(spellings("keras")) | set(LINKS) | MODELS) & {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
 
-def test_a_backend_is_chosen_where_none_is(tmp_path):
-    """Keras itself would take tensorflow, there or not."""
+def test_a_backend_is_chosen_only_where_none_is(tmp_path, monkeypatch):
+    """Keras itself would take tensorflow, there or not, and write that down."""
     pytest.importorskip("torch")
-    code = "from pellucid.importers.keras import _keras; import os; print(_keras().backend.backend(), os.environ.get('KERAS_BACKEND'))"
-    env = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "KERAS_HOME")}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env={**env, "HOME": str(tmp_path)}, capture_output=True, text=True)
-    assert done.stdout.split() == ["torch", "None"], done.stderr
+    config = tmp_path / "keras.json"
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND")
+    assert not _left_to_us()                                    # Keras is imported
+    monkeypatch.delitem(sys.modules, "keras")
+    assert _left_to_us()
+    config.write_text('{"backend": "torch"}')
+    assert not _left_to_us()
+    for useless in ('{"backend": "no_such_backend"}', "{", "[]"):
+        config.write_text(useless)
+        assert _left_to_us()
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    assert not _left_to_us()

@@ -28,7 +28,8 @@ def opened(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
         members = archive.infolist()
         unpacked, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)
         if len(members) > MOST_MEMBERS or unpacked > MOST_BYTES or (unpacked > SMALL and unpacked > MOST_RATIO * max(packed, 1)):
-            raise ModelError(f"{path} unpacks to {unpacked:,} bytes in {len(members):,} members from {packed:,} bytes: that is no model, it was not read")
+            raise ModelError(f"{path} unpacks to {unpacked:,} bytes in {len(members):,} members from {packed:,} bytes: "
+                             "that is no model, it was not read")
         for m in members:
             name = PurePosixPath(m.filename.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] * bool(name.parts):

@@ -48,8 +48,7 @@ def import_keras(model_or_path, *, input_shape: Shape | None = None) -> tuple[Ne
 # ---- Keras and its models
 def _keras():
     """The keras package; with torch behind it where nothing says which backend to take."""
-    choose = "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ and not _configured() and _installed("torch")
-    if choose:
+    if choose := _left_to_us():
         os.environ["KERAS_BACKEND"] = "torch"
     try:
         import keras
@@ -62,6 +61,11 @@ def _keras():
         if choose:
             os.environ.pop("KERAS_BACKEND", None)
     return keras
+
+
+def _left_to_us() -> bool:
+    """Is Keras not imported yet, no backend chosen, and torch there to be one?"""
+    return "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ and not _configured() and _installed("torch")
 
 
 def _configured() -> bool:

@@ -27,6 +27,9 @@ MODELS = {"Sequential", "Functional", "Model", "InputLayer"}
 HARMLESS = ("keras.initializers", "keras.regularizers", "keras.constraints", "keras.dtype_policies", "keras.activations")
 """Modules whose objects compute numbers when they are built, and read no file."""
 
+CODE = {"Lambda", "__lambda__", "__class__", "__typespec__"}
+LAYERS = ("keras.src.models", "keras.src.layers", "keras.src.ops")
+
 MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
@@ -35,8 +38,8 @@ def check_file(path: Path) -> None:
     that no op here is spelled as. Nothing of it is built."""
     with opened(path, "a .keras file") as archive:
         names = set(archive.namelist())
-        if not MEMBERS <= names:
-            raise ModelError(f"{path} is no .keras file: it lacks {', '.join(sorted(MEMBERS - names))}")
+        if lacking := MEMBERS - names:
+            raise ModelError(f"{path} is no .keras file: it lacks {', '.join(sorted(lacking))}")
         with reading(path, "a .keras file"):
             config = json.loads(archive.read("config.json"))
             if not isinstance(config, dict):
@@ -66,16 +69,16 @@ def _check_object(what: dict, path: Path) -> None:
     if name in ("__tensor__", "__numpy__", "__keras_tensor__", "__ellipsis__", "__slice__"):
         return
     code = f"{path} holds the {module}.{name}"
-    if name in ("Lambda", "__lambda__", "__class__", "__typespec__", "function") and not (name == "function" and module == "keras.activations"):
+    if name in CODE or (name == "function" and module != "keras.activations"):
         raise ModelError(f"{code}, which is code to be run; it was not read.\n"
                          "  To go on       replace it by Keras's own layers (Rescaling, Reshape, ...), or export the model to ONNX")
     if not module.startswith("keras") or (isinstance(registered, str) and ">" in registered):
         raise ModelError(f"{code} ({registered}), a class of its author's own; it was not read.\n"
-                         "  To go on       where you trust it: load the model with Keras yourself, and pass the live object if its layers are Keras's")
+                         "  To go on       where you trust it, and its layers are Keras's: load it with Keras and pass the live object")
     if module in HARMLESS or (module == "keras" and name == "DTypePolicy"):
         return
     kind = f"ops.{name}" if module.startswith("keras.src.ops") or module == "keras.ops" else name
-    layer = module in ("keras.layers", "keras", "keras.models") or module.startswith(("keras.src.models", "keras.src.layers", "keras.src.ops"))
+    layer = module in ("keras.layers", "keras", "keras.models") or module.startswith(LAYERS)
     if not layer or not (kind in MODELS or kind in LINKS or kind in spellings("keras")):
         raise UnsupportedOp(f"{code}, and no op here is spelled so.\n"
                             f"  It can take    {', '.join(k for k in spellings('keras') if '.' not in k)}\n"

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from .. import ops  # noqa: F401  (registers how ops are spelled)
 from ..errors import FidelityError, MissingExtra, ModelError, UnsupportedOp
 from ..graph.graph import INPUT, GraphBuilder
 from ..graph.network import Network
 from ..graph.registry import Record, Value, spelling, unsupported
 from ..graph.table import TableEncoder
-from .. import ops  # noqa: F401  (registers how ops are spelled)
 from ..ops.linear import Linear
 from ..ops.rearrange import Concat, Gather
 from .archive import opened, reading
@@ -126,7 +126,8 @@ def _network(model: _Model, flow: Flow, table: TableEncoder | None, names: tuple
     mlp = model.mlp
     if len(flow) != mlp.coefs_[0].shape[0]:
         raise ModelError(f"the steps give {len(flow)} columns, the {type(mlp).__name__} takes {mlp.coefs_[0].shape[0]}")
-    layers = [(np.asarray(W, dtype=np.float64).T, np.asarray(b, dtype=np.float64)) for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True)]
+    layers = [(np.asarray(W, dtype=np.float64).T, np.asarray(b, dtype=np.float64))
+              for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True)]
     if not all(np.isfinite(part).all() for layer in layers for part in layer):
         raise ModelError(f"the {type(mlp).__name__} has weights that are not finite: its training diverged")
     if model.target is not None:
@@ -175,8 +176,9 @@ def _answer(mlp) -> tuple[str, tuple[str, ...], str]:
     """(link, class names, task) of an MLP; UnsupportedOp for outputs that are none of ours."""
     links = {"identity": "identity", "softmax": "softmax", "logistic": "sigmoid"}
     if mlp.out_activation_ not in links:
-        raise UnsupportedOp(f"the {type(mlp).__name__} ends in '{mlp.out_activation_}' (loss={getattr(mlp, 'loss', None)!r}); outputs can be "
-                            f"{', '.join(links)}\n  To go on       explain its logarithm: set model.out_activation_ = 'identity' on a copy")
+        raise UnsupportedOp(f"the {type(mlp).__name__} ends in '{mlp.out_activation_}' (loss={getattr(mlp, 'loss', None)!r}); "
+                            f"outputs can be {', '.join(links)}\n"
+                            "  To go on       explain its logarithm: set model.out_activation_ = 'identity' on a copy")
     link = links[mlp.out_activation_]
     if type(mlp).__name__ == "MLPRegressor":
         return link, (), "regression"

@@ -21,8 +21,8 @@ def run_step(step, at: Raw | np.ndarray, inputs: Inputs, x: np.ndarray) -> Raw |
             at = run_step(part, at, inputs, x)
         return at
     if name == "ColumnTransformer":
-        return _beside([_weighted(run_step(part, _picked(at, kept), inputs, x), w, inputs, x) for part, kept, w in branches(step, _width(at))],
-                       inputs, x)
+        return _beside([_weighted(run_step(part, _picked(at, kept), inputs, x), w, inputs, x)
+                        for part, kept, w in branches(step, _width(at))], inputs, x)
     if name == "FeatureUnion":
         return _beside([_weighted(run_step(part, at, inputs, x), w, inputs, x) for part, w in union_branches(step)], inputs, x)
     if name == "OneHotEncoder":

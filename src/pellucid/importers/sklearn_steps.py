@@ -102,7 +102,7 @@ def read_step(step, at: Raw | Flow, inputs: Inputs) -> Raw | Flow:
 
     ModelError for an unfitted step, UnsupportedOp for one that is neither affine nor a clip.
     """
-    if step is None or isinstance(step, str) and step == "passthrough":
+    if step is None or (isinstance(step, str) and step == "passthrough"):
         return at
     if is_selector(step):
         return _select(at, np.flatnonzero(step.get_support()))
@@ -115,7 +115,8 @@ def read_step(step, at: Raw | Flow, inputs: Inputs) -> Raw | Flow:
     except ModelError:
         raise
     except (ValueError, IndexError) as e:
-        raise ModelError(f"the step {type(step).__name__} was fitted on another number of columns than the {len(at)} that come to it") from e
+        raise ModelError(f"the step {type(step).__name__} was fitted on another number of columns than the {len(at)} "
+                         "that come to it") from e
 
 
 # ---- what a step is
@@ -269,8 +270,10 @@ def _(step, at, inputs):
 def _(step, at, inputs):
     """The identity: a network's inputs are numbers, so nothing is missing. Columns that were empty in training fall away."""
     if not _is_missing(step.missing_values):
-        raise not_affine(step, f"it replaces the value {step.missing_values!r}, which is not affine; only missing values (NaN) can be imputed")
-    gone = np.array([_is_missing(v) for v in step.statistics_]) if step.strategy != "constant" else np.zeros(len(at), dtype=bool)
+        raise not_affine(step, f"it replaces the value {step.missing_values!r}, which is not affine; only NaN can be imputed")
+    gone = np.zeros(len(at), dtype=bool)
+    if step.strategy != "constant":
+        gone = np.array([_is_missing(v) for v in step.statistics_])
     out = _select(at, np.flatnonzero(~gone | step.keep_empty_features))
     if not step.add_indicator:
         return out
@@ -327,7 +330,8 @@ def ordinal_codes(step) -> sp.csr_array:
 def _groups(step, i: int) -> list[tuple[str, tuple]]:
     """(label, categories) of each code of column i: one a frequent category, then all infrequent ones together."""
     categories = [_plain(v) for v in step.categories_[i]]
-    rare = getattr(step, "infrequent_categories_", None) if step.min_frequency is not None or step.max_categories is not None else None
+    grouped = step.min_frequency is not None or step.max_categories is not None
+    rare = step.infrequent_categories_ if grouped else None
     rare = [] if rare is None or rare[i] is None else [_plain(v) for v in rare[i]]
     groups = [("missing" if v is None else str(v), (v,)) for v in categories if v not in rare]
     return groups + ([("infrequent", tuple(rare))] if rare else [])

@@ -78,7 +78,8 @@ def _input_shape(module) -> Shape:
     """(in_features,) where a Linear is the first layer with weights; ModelError asking for it otherwise."""
     import torch
 
-    for name, layer in module.named_modules():
+    name, layer = "", module
+    for name, layer in module.named_modules():                  # noqa: B007 (the error below speaks of the last one)
         if isinstance(layer, torch.nn.Linear) and layer.in_features:
             return (layer.in_features,)
         if next(layer.parameters(recurse=False), None) is not None and not isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
@@ -138,7 +139,8 @@ def _exported(module, shape: Shape):
     raise ModelError(
         f"torch.export cannot trace the {type(module).__name__} on a sample of shape {shape}: {type(failures[0]).__name__}: {first[0]}\n"
         "  Likely cause   another input_shape is needed, or forward() branches on the values of tensors\n"
-        f"  To go on       check that module(torch.zeros(1, {', '.join(map(str, shape))})) runs, or torch.onnx.export it and load the .onnx file"
+        f"  To go on       check that module(torch.zeros(1, {', '.join(map(str, shape))})) runs, or torch.onnx.export it and load\n"
+        "                 the .onnx file"
     ) from failures[0]
 
 
@@ -175,9 +177,10 @@ def _check_signature(module) -> None:
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
         return
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(needed) > 1:
-        raise ModelError(f"{type(module).__name__}.forward takes {len(needed)} arguments ({', '.join(needed)}); a network here takes one tensor.\n"
+        raise ModelError(f"{type(module).__name__}.forward takes {len(needed)} arguments ({', '.join(needed)}); "
+                         "a network here takes one tensor.\n"
                          "  To go on       wrap it in a module whose forward takes one tensor, split inside, or holds the others fixed")
 
 
@@ -283,7 +286,8 @@ def _constant(node, values: dict, batch: int, model: str):
     import torch
 
     record = Record("torch", str(node.target), node.name, batch=batch, origin=model)
-    if isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags and "dropout" not in record.kind:
+    tags = node.target.tags if isinstance(node.target, torch._ops.OpOverload) else ()
+    if torch.Tag.nondeterministic_seeded in tags and "dropout" not in record.kind:
         raise unsupported(record, "random numbers, so the module is no function of its input")
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
     with torch.no_grad():
@@ -343,11 +347,11 @@ def _original(module, batch: int) -> Callable[[np.ndarray], np.ndarray]:
         tensors = {k: t.to(dtype) if t.is_floating_point() else t for k, t in _tensors(module).items()}
         rows = torch.tensor(x, dtype=dtype, device=_home(module)[1])    # a copy: modules may work in place
         n = len(rows)
-        if batch != BATCHES[0]:                                 # it takes batches of this size only: fill the last one up
-            rows = torch.cat([rows, rows[:1].expand(-n % batch, *rows.shape[1:])])
+        at_once = n if batch == BATCHES[0] else batch           # else it takes batches of this size only: the last is filled up
+        rows = torch.cat([rows, rows[:1].expand(-n % at_once, *rows.shape[1:])])
         with _evaluating(module):
-            parts = [torch.func.functional_call(module, tensors, (part,)) for part in rows.split(len(rows) if batch == BATCHES[0] else batch)]
-        y = torch.cat([part.reshape(n if batch == BATCHES[0] else batch, -1) for part in parts])
+            parts = [torch.func.functional_call(module, tensors, (part,)) for part in rows.split(at_once)]
+        y = torch.cat([part.reshape(at_once, -1) for part in parts])
         return y[:n].double().cpu().numpy()
 
     def original(x: np.ndarray) -> np.ndarray:

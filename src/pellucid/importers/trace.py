@@ -9,7 +9,7 @@ import numpy as np
 from .. import ops  # noqa: F401  (registers how ops are spelled)
 from ..errors import ModelError
 from ..graph.graph import INPUT, Graph, GraphBuilder
-from ..graph.op import Op, Shape, size
+from ..graph.op import ElementwisePL, Op, Shape, size
 from ..graph.registry import Record, Value, spelling, unsupported
 from ..ops.rearrange import Reshape
 from ..ops.sigmoid import Sigmoid
@@ -95,6 +95,9 @@ def check_finite(graph: Graph, what: str) -> None:
     for node in graph.nodes:
         for f in dataclasses.fields(node.op):
             value = getattr(node.op, f.name)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all() and type(node.op).__name__ != "Clip":
+            if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+                continue
+            bounds = isinstance(node.op, ElementwisePL)         # of a clip: they may be infinite
+            if np.isnan(value).any() or (np.isinf(value).any() and not bounds):
                 raise ModelError(f"{what}: node '{node.name}' has weights that are not finite (NaN or inf)\n"
                                  "  Likely cause   training diverged, or the weights were never set")

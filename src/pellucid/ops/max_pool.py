@@ -8,7 +8,7 @@ import numpy as np
 
 from ..graph.arrays import is_torch
 from ..graph.op import SelectionOp, Shape, size
-from ..graph.registry import Record, spelled
+from ..graph.registry import Record, spelled, unsupported
 from .conv import with_batch, without_batch
 from .windows import (
     Padding,
