@@ -12,6 +12,12 @@ from pellucid.certificate import Status
 from pellucid.chain import chain_of, local_maps
 from pellucid.errors import DataError, DomainError
 from pellucid.explain.weights import weight_floor
+from pellucid.graph import INPUT, GraphBuilder, Network
+from pellucid.ops.conv import Conv
+from pellucid.ops.linear import Linear
+from pellucid.ops.max_pool import MaxPool
+from pellucid.ops.rearrange import Reshape
+from pellucid.ops.relu import ReLU
 
 
 def slopes_by_differences(atlas, direction, step=1e-7):
@@ -157,3 +163,19 @@ def test_a_description_shows_itself_and_its_certificate_holds():
 def test_a_partial_atlas_claims_nothing_of_the_whole():
     told = pel.describe(sliced_atlas(max_regions=5), 0)
     assert told.certificate.status is Status.UNKNOWN
+
+
+def test_weights_of_a_network_with_convolution_and_pooling(rng):
+    b = GraphBuilder((1, 6, 6))
+    h = b.add(ReLU(), b.add(Conv(rng.normal(size=(2, 1, 3, 3)), rng.normal(size=2), (1, 1), ((1, 1), (1, 1)), (1, 1)), INPUT))
+    p = b.add(MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), h)
+    net = Network(b.graph(b.add(Linear(rng.normal(size=(3, 18)), rng.normal(size=3)), b.add(Reshape((18,)), p))), "softmax")
+    plane = pel.Slice(0.2 * rng.normal(size=36), rng.normal(size=(36, 2)), pel.Box([-1] * 36, [1] * 36))
+    told = pel.describe(pel.linear_regions(net, plane), 2)
+    np.testing.assert_allclose(told.weights, 2 * told.atlas.coef[:, 2], atol=1e-12)
+    assert told.certificate.check().status is Status.PROVED
+    assert 0 < told.floor.max() < 1e-10
+    one = pel.tipping_points(told.atlas, 7, 2)
+    assert (one.weight_rising > 0).all()
+    assert (one.weight_falling < 0).all()
+    assert len(one) > 0

@@ -64,8 +64,8 @@ class Enclaves:
         """The atlas's rows that make up a part."""
         return np.flatnonzero(self.component == part)
 
-    def to_frame(self, *, all: bool = True) -> pd.DataFrame:
-        """One row a part, the largest first; all=False: enclaves only."""
+    def to_frame(self, *, enclosed_only: bool = False) -> pd.DataFrame:
+        """One row a part, the largest first."""
         import pandas as pd
 
         names = {int(k): self.atlas.class_label(int(k)) for k in np.unique(self.decided)}
@@ -77,7 +77,7 @@ class Enclaves:
                               "share": self.area / self.atlas.domain.polygon.area, "rows": rows,
                               "touches": touched, "on border": self.on_border, "enclosed": self.enclosed, "inside": self.inside})
         frame = frame.sort_values("area", ascending=False, kind="stable", ignore_index=True)
-        return frame if all else frame.loc[frame["enclosed"]].reset_index(drop=True)
+        return frame.loc[frame["enclosed"]].reset_index(drop=True) if enclosed_only else frame
 
     def __repr__(self) -> str:
         share = float(self.area[self.enclosed].sum()) / self.atlas.domain.polygon.area
