@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers as L
 
-from pellucid.errors import ModelError, UnsupportedOp
+from pellucid.errors import MissingExtra, ModelError, UnsupportedOp
 from pellucid.graph.registry import spellings
 from pellucid.importers.keras import _left_to_us
 from pellucid.importers.keras_file import LINKS, MODELS
@@ -326,6 +326,12 @@ def test_old_files_are_refused(tmp_path):
 
 def test_layers_are_checked_before_anything_is_built():
     assert not (set(spellings("keras")) | set(LINKS) | MODELS) & {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+
+
+def test_without_keras(keras_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MissingExtra, match=r"pellucid\[keras\]"):
+        load(keras_file)
 
 
 def test_a_backend_is_chosen_only_where_none_is(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 import zipfile
 
@@ -10,8 +12,6 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("sklearn")
-
-import contextlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.random_projection import GaussianRandomProjection
 
-from pellucid.errors import DataError, ModelError, UnsupportedOp
+from pellucid.errors import DataError, MissingExtra, ModelError, UnsupportedOp
 from pellucid.graph.store import load_network
 from pellucid.importers.load import load
 
@@ -223,6 +223,21 @@ def test_arrays_without_names(frame):
     assert_equal(net, model, X, net.table.encode(raw))
 
 
+def test_frames_as_pandas_has_them(frame):
+    """Nullable integers, categoricals, truth values; missing ones imputed in training; frames between the steps."""
+    f, y = frame
+    f = pd.DataFrame({"age": f["a"].astype("float32").where(f.index != 3), "paid": f["b"] > 0, "shop": pd.Categorical(f["colour"]),
+                      "kind": f["kind"].astype("Int64"), "town": f["colour"].astype("string")})
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    steps = ColumnTransformer([("n", numbers, ["age"]), ("o", OneHotEncoder(sparse_output=False), ["paid", "shop", "kind", "town"])])
+    complete = f.dropna()
+    for output in ("default", "pandas"):
+        model = fit(make_pipeline(clone(steps), MinMaxScaler(), classifier()).set_output(transform=output), f, y)
+        net = load(model)
+        assert_equal(net, model, complete, net.table.encode(complete))
+        assert net.feature_names[:3] == ("age", "paid=False", "paid=True")
+
+
 def test_a_missing_value_can_be_a_category_of_its_own(frame):
     f, y = frame
     f = f.assign(colour=f["colour"].where(np.arange(60) > 5, None))
@@ -304,6 +319,20 @@ def skops_file(data, tmp_path_factory):
 def test_a_skops_file(skops_file, data):
     net = load(skops_file)
     assert net.fidelity.max_relative_error < TIGHT
+
+
+def test_packages_that_are_missing_or_too_old(skops_file, monkeypatch):
+    import skops
+
+    with monkeypatch.context() as m:
+        m.setattr(skops, "__version__", "0.11.0")
+        with pytest.raises(ModelError, match=r"pip install 'skops>=0\.13'"):
+            load(skops_file)
+    for package in ("skops.io", "sklearn"):
+        with monkeypatch.context() as m:
+            m.setitem(sys.modules, package, None)
+            with pytest.raises(MissingExtra, match=r"pellucid\[sklearn\]"):
+                load(skops_file)
 
 
 def test_broken_skops_files(skops_file, tmp_path):

@@ -32,6 +32,9 @@ TRUSTED = ("numpy.dtype", "sklearn.neural_network._stochastic_optimizers.AdamOpt
            "sklearn.neural_network._stochastic_optimizers.SGDOptimizer")
 """Types beyond skops' own list that hold numbers only."""
 
+SAFE_SKOPS = (0, 13)
+"""Earlier versions trusted what they should not have (CVE-2025-54412, -54413, -54886)."""
+
 TABLE_ROWS = 64
 TABLE_TOLERANCE = 1e-6
 """Of the answers on raw rows: float64 on both sides, so only roundings of ill-scaled columns come near it."""
@@ -260,6 +263,9 @@ def read_skops(path: Path):
         import skops.io
     except ImportError as e:
         raise MissingExtra("skops", "sklearn", "reading .skops files") from e
+    if tuple(int(n) for n in skops.__version__.split(".")[:2]) < SAFE_SKOPS:
+        raise ModelError(f"skops {skops.__version__} can be made to run code by a file that it calls trusted, so {path} was not read.\n"
+                         f"  To go on       pip install 'skops>={'.'.join(map(str, SAFE_SKOPS))}'")
     with opened(path, "a .skops file"):
         pass
     with reading(path, "a .skops file (skops.io.dump)"):
