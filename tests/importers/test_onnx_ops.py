@@ -167,14 +167,15 @@ def test_windows(kind, data):
     x = np.random.default_rng(0).normal(size=(3, 2 * groups, *sizes)).astype(np.float32)
     try:
         expected = runtime(m, x)
-    except Exception:                                           # noqa: BLE001  (a window that does not fit)
+    except Exception:
         assume(False)
+    assume(expected.size)                                       # or gives no window at all
     np.testing.assert_allclose(load(m)(x), expected.reshape(3, -1), rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(start=st.integers(-7, 7), end=st.integers(-9, 9), step=st.integers(-3, 3).filter(bool))
-def test_slices_are_those_of_python(start, end, step):
+def test_slices_are_those_of_onnx(start, end, step):
     m = model([("Slice", "x s e a k", "y", {})], (None, 6),
               constants={"s": np.array([start], i64), "e": np.array([end], i64), "a": np.array([1], i64), "k": np.array([step], i64)})
     x = np.arange(12.0).reshape(2, 6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ def test_a_tiny_network_computes_what_stands_beside_it():
 @given(sizes=st.lists(st.integers(1, 5), min_size=2, max_size=5), seed=st.integers(0, 99))
 def test_orientation_is_told_or_asked_for_but_never_guessed(sizes, seed):
     rng = np.random.default_rng(seed)
-    W = [rng.normal(size=(o, i)) for i, o in zip(sizes, sizes[1:], strict=False)]
+    W = [rng.normal(size=(o, i)) for i, o in pairwise(sizes)]
     b = [rng.normal(size=o) for o in sizes[1:]]
     x = rng.normal(size=(4, sizes[0]))
     expected = x

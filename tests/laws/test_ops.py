@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -211,7 +212,8 @@ def _(rng):
     yield ReduceExtremum((0, 2), -1), (2, 3, 2)
 
 
-for _smooth in (Sigmoid(), Tanh(), Softplus(), Softplus(3.0), ELU(), ELU(2.0), ELU(0.5), ELU(1.7, 1.7), ELU(-0.5), GELU(), GELUTanh(), SiLU()):
+for _smooth in (Sigmoid(), Tanh(), Softplus(), Softplus(3.0), ELU(), ELU(2.0), ELU(0.5), ELU(1.7, 1.7), ELU(-0.5), GELU(), GELUTanh(),
+                SiLU()):
     _before = CASES.get(type(_smooth))
 
     @cases(type(_smooth))
@@ -332,11 +334,11 @@ def test_inflections_are_where_df_turns(op, shapes):
     """df rises or falls throughout between inflections, and turns round at each."""
     ends = [-6.0, *op.inflections, 6.0]
     directions = []
-    for lo, hi in zip(ends, ends[1:], strict=False):
+    for lo, hi in pairwise(ends):
         change = np.diff(op.df(np.linspace(lo, hi, 20001)[1:-1]))
         assert (change >= -1e-14).all() or (change <= 1e-14).all()
         directions.append(np.sign(change[np.abs(change).argmax()]) if np.abs(change).max() > 1e-13 else 0)
-    assert all(a != b for a, b in zip(directions, directions[1:], strict=False))
+    assert all(a != b for a, b in pairwise(directions))
 
 
 @every_op

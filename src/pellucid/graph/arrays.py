@@ -34,7 +34,8 @@ def index_like(indices: np.ndarray, x):
 
 def exact(a) -> np.ndarray:
     """The numbers as float64. From float16, bfloat16, float32 and integers below 2^53 nothing is lost."""
-    return np.array(a, dtype=np.float64)
+    with np.errstate(invalid="ignore"):                         # a NaN stays one, without a warning
+        return np.array(a, dtype=np.float64)
 
 
 def xp(x) -> SimpleNamespace:

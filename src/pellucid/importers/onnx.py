@@ -71,8 +71,8 @@ def import_onnx(source, *, input_shape: Shape | None = None) -> tuple[Network, O
             walk.error = e
             if furthest is None or walk.steps > furthest.steps:
                 furthest = walk
-    assert furthest is not None and furthest.error is not None
-    raise furthest.error
+    assert furthest is not None, "a model has at least one reading"
+    raise furthest.error or ModelError(f"{name} cannot be read")
 
 
 # ---- the input and its batch axis
@@ -307,8 +307,9 @@ class _Walk:
         if kind in ("Reshape", "Flatten", "Squeeze", "Unsqueeze") and not first.pair:
             (inner,) = self._spelled(node, [first.inner, *args[1:]], attrs)[:1]
             return replace(first, inner=inner, tensor=node.output[0]) if isinstance(inner, Value) else None
-        if kind == "Normalizer" and attrs.get("norm") == "L1" and (first.link == "softmax" or (first.pair and size(first.inner.shape) == 1)):
-            return replace(first, tensor=node.output[0])        # probabilities add up to 1 already
+        adds_to_one = first.link == "softmax" or (first.pair and size(first.inner.shape) == 1)
+        if kind == "Normalizer" and attrs.get("norm") == "L1" and adds_to_one:
+            return replace(first, tensor=node.output[0])
         if kind == "ZipMap":
             labels = next((attrs[k] for k in ("classlabels_strings", "classlabels_int64s") if attrs.get(k)), ())
             return replace(first, labels=tuple(str(label) for label in labels))

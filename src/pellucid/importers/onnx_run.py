@@ -9,11 +9,12 @@ import numpy as np
 from .fidelity import Original
 
 
-def original(model, output: str, in_shape: tuple[int, ...], batch: int, finish: Callable[[np.ndarray], np.ndarray]) -> tuple[Original | None, str]:
+def original(model, output: str, in_shape: tuple[int, ...], batch: int,
+             finish: Callable[[np.ndarray, int], np.ndarray]) -> tuple[Original | None, str]:
     """The model as a function of (n, *sample) float64, and the runtime's name; (None, "") where nothing can run it.
 
     output: the tensor asked for. in_shape: whole input shape with -1 for a free batch; batch: rows it takes at once, 0 for a
-    free number. finish: from the tensor to (n, c).
+    free number. finish: from the tensor and the number of rows to (n, c).
     """
     import onnx
 
@@ -88,7 +89,7 @@ def _onnxruntime(model):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     return lambda feeds: session.run(None, feeds)[0]
 
 

@@ -316,11 +316,19 @@ def _(record: Record):
         if not -len(whole) <= axis < len(whole) or step == 0:
             raise unsupported(record, f"axis {axis}, step {step} of a tensor of shape {whole}")
         n = whole[axis]
-        where = range(n)[slice(int(start), int(end) if step > 0 or end >= -n else None, int(step))]
+        where = _onnx_range(int(start), int(end), int(step), n)
         if len(where) == n and step == 1:
             continue                                            # everything, even along the batch axis
         out.append(Slice(record.axis(int(axis)), where.start if len(where) else 0, where.step, len(where)))
     return tuple(out) or None
+
+
+def _onnx_range(start: int, end: int, step: int, n: int) -> range:
+    """The entries that ONNX means. Backwards it differs from Python: a start before the first entry is the first."""
+    start, end = (k + n if k < 0 else k for k in (start, end))
+    if step > 0:
+        return range(min(max(start, 0), n), min(max(end, 0), n), step)
+    return range(min(max(start, 0), n - 1), min(max(end, -1), n - 1), step)
 
 
 @spelled("onnx", "Gather")
