@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ TARGETS = {"A1 2-32-32": 3, "A2 2-64x3": 5, "A3 2-128x4": 8, "2-256x3": 12}     
 
 def torch_init(rng, sizes):
     """Weights and biases uniform in +-1/sqrt(fan in), the default of torch.nn.Linear."""
-    return [(rng.uniform(-1, 1, (o, i)) / np.sqrt(i), rng.uniform(-1, 1, o) / np.sqrt(i)) for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+    return [(rng.uniform(-1, 1, (o, i)) / np.sqrt(i), rng.uniform(-1, 1, o) / np.sqrt(i)) for i, o in pairwise(sizes)]
 
 
 def networks():
@@ -119,7 +120,7 @@ def main():
         print(*memory(nets[args.memory]))
         return
     print(f"kernels: {_core.cpu_level()}")
-    print(f"{'network':12} {'regions':>8} {'us/region':>10} {'regioncam':>10} {'ratio':>6} {'target':>7} {'2 threads':>10} {'bytes':>6} {'work MB':>8}")
+    print("network       regions  us/region  regioncam  ratio  target  2 threads  bytes  work MB")
     for name, layers in nets.items():
         count = len(ours(layers))
         repeats = 1 if args.quick else max(2, min(30, 100_000 // count))
@@ -128,8 +129,8 @@ def main():
         wall = [best(lambda net=layers, t=t: ours(net, t), repeats, time.perf_counter) for t in (1, 2)]
         size, work = map(float, subprocess.run([sys.executable, __file__, "--memory", name], capture_output=True, text=True,
                                                check=True).stdout.split())
-        print(f"{name:12} {count:8d} {mine / count * 1e6:10.3f} {other / count * 1e6:10.2f} {other / mine:6.1f} {TARGETS[name]:6d}x "
-              f"{wall[0] / wall[1]:9.2f}x {size:6.0f} {max(work, 0):8.1f}", flush=True)
+        print(f"{name:12} {count:8d} {mine / count * 1e6:10.3f} {other / count * 1e6:10.2f} {other / mine:6.1f} "
+              f"{TARGETS[name]:6d}x {wall[0] / wall[1]:9.2f}x {size:6.0f} {max(work, 0):8.1f}", flush=True)
     forward, match = locate(nets["A2 2-64x3"])
     print(f"1e6 points of A2: codes {forward:.2f} s, matched to regions {match:.3f} s")
 

@@ -103,7 +103,24 @@ class CodesOf {
         }
     }
 
+    // ReLU and its like, whose code bits stand side by side: no branches.
+    void apply_relu(const Stage& s, int first, int p, uint64_t* code) {
+        const double* z = z_.data() + (size_t)p * s.in.ld;
+        const double* level = s.level.data();
+        double* out = s_.data() + (size_t)p * lds_;
+        for (int i = 0; i < s.outputs; ++i) out[i] = z[i] >= level[i] ? z[i] : 0.0;
+        for (int i = 0; i < s.outputs;) {
+            const int bit = first + i, n = std::min(64 - bit % 64, s.outputs - i);
+            uint64_t bits = 0;
+            for (int q = 0; q < n; ++q) bits |= (uint64_t)(z[i + q] >= level[i + q]) << (63 - q);
+            code[bit / 64] |= bits >> (bit % 64);
+            i += n;
+        }
+    }
+
     void apply(const Stage& s, size_t l, int p, uint64_t* code) {
+        if (s.zero_below && s.same_above && chain_.first_bit[l] >= 0)
+            return apply_relu(s, chain_.first_bit[l], p, code);
         const double* z = z_.data() + (size_t)p * s.in.ld;
         for (int i = 0; i < s.outputs; ++i) {
             int piece = 0;

@@ -44,6 +44,7 @@ class Pool {
     }
 
     void start(std::unique_ptr<Task> root, Work work) {
+        std::lock_guard lock(mutex_);  // the first thread may call for help before this one is done here
         work_ = std::move(work);
         started_ = Clock::now();
         front_ = new_segment(std::move(root), nullptr);

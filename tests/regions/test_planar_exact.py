@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -30,7 +32,7 @@ def offsets(rng, o):
 
 def layers(rng, *widths):
     sizes = [2, *widths]
-    return [(weights(rng, o, i), offsets(rng, o)) for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+    return [(weights(rng, o, i), offsets(rng, o)) for i, o in pairwise(sizes)]
 
 
 def chain_of(layers, phi=relu) -> Chain:
@@ -174,8 +176,9 @@ def far_box(rng):
     return chain_of([(W, b - W @ centre), *others]), box(centre - 1, centre + 1)
 
 
-KINDS = [plain, deep, one_unit, one_layer, no_layer, zero_biases, integers, duplicates, dead, scaled, through_vertices, near_parallel,
-         mixed_units, leaky, jumps, many_pieces, winners, pooled, tied_winners, sparse, polygons, collinear_corners, thin_box, far_box]
+KINDS = [plain, deep, one_unit, one_layer, no_layer, zero_biases, integers, duplicates, dead, scaled, through_vertices,
+         near_parallel, mixed_units, leaky, jumps, many_pieces, winners, pooled, tied_winners, sparse, polygons, collinear_corners,
+         thin_box, far_box]
 SPLITS = [None, None, "argmax", "top2", "labels"]
 ROUNDS = 84                                                    # 24 kinds of 84 networks: 2016
 
