@@ -179,7 +179,10 @@ def test_selection_by_class_and_by_outputs(rng):
     u = rng.uniform(-1, 1, (20_000, 2))
     holds = net(u) @ row <= 0.1
     assert np.array_equal(part.locate(u) >= 0, holds)
-    assert len(atlas.select(where=(row, -1e9))) == 0
+    nothing = atlas.select(where=(row, -1e9))
+    assert len(nothing) == len(adjacency(nothing)) == len(nothing.to_frame()) == 0
+    assert nothing.locate(u).max() == -1
+    assert np.isnan(nothing(u)).all()
     assert len(adjacency(part)) > 0
     assert part[0].halfspaces.A.shape[1] == 2
     with pytest.raises(KeyError, match="no class is called 'z'"):

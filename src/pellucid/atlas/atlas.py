@@ -121,8 +121,9 @@ class Atlas:
         """Values of the network by the regions' models, (n, c), for x (n, d), or for u (n, 2); NaN outside the domain."""
         u, _ = self.coordinates(x)
         k = self.locate(x)
-        y = np.einsum("ncj,nj->nc", self.coef_u[k], u) + self.intercept_u[k]
-        y[k < 0] = np.nan
+        y = np.full((len(u), self.network.n_outputs), np.nan)
+        met = np.flatnonzero(k >= 0)
+        y[met] = np.einsum("ncj,nj->nc", self.coef_u[k[met]], u[met]) + self.intercept_u[k[met]]
         return y
 
     def locate(self, x) -> np.ndarray:

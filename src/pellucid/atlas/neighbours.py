@@ -46,6 +46,8 @@ def find_adjacency(cells: Cells) -> Adjacency:
     of single vertices.
     """
     edges = np.flatnonzero(cells.edge_seam >= 0)
+    if len(edges) == 0:
+        return _nothing()
     v, ptr = cells.vertices, cells.vertex_ptr
     row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     follower = np.arange(len(v)) + 1
@@ -81,6 +83,11 @@ def find_adjacency(cells: Cells) -> Adjacency:
     origin, along = start[longest][group[a]], direction[group[a]]
     ends = np.stack([origin + begin[:, None] * along, origin + finish[:, None] * along], axis=1)
     return Adjacency(row[edges[a]], row[edges[b]], edges[a], edges[b], ends, finish - begin, seam[a])
+
+
+def _nothing() -> Adjacency:
+    rows = np.zeros(0, dtype=np.int64)
+    return Adjacency(rows, rows, rows, rows, np.zeros((0, 2, 2)), np.zeros(0), rows)
 
 
 def neighbours(atlas: Atlas, k: int) -> pd.DataFrame:
