@@ -56,7 +56,7 @@ def explain(
     """
     console = Console(quiet)
     with guarded(console, debug):
-        from ..report import ask
+        from ..report import ask, ran_out
 
         fixed = {name: number(v, "--fix") for name, v in pairs(fix, "--fix").items()}
         ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
@@ -66,9 +66,12 @@ def explain(
         for note in question.notes:
             console.remark(f"note: {note}")
         atlas = _enumerated(console, question, out, max_regions=max_regions, max_seconds=max_seconds, threads=threads)
+        if len(atlas) == 0:
+            typer.echo(f"no region was finished within the budget: {ran_out(atlas)}", err=True)
+            raise typer.Exit(PARTIAL)
         _report(console, question, atlas, out)
         if not atlas.is_complete:
-            typer.echo(f"done in part: {atlas.certificate.reason}", err=True)
+            typer.echo(f"done in part: {ran_out(atlas)}", err=True)
             raise typer.Exit(PARTIAL)
 
 

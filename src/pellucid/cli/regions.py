@@ -52,6 +52,7 @@ def regions(
     with guarded(console, debug):
         from ..atlas import linear_regions
         from ..errors import Interrupted
+        from ..report import ran_out
 
         if (box is None) == (data is None):
             raise typer.BadParameter("give the range of the features, either by --box LOW:HIGH or by --data FILE")
@@ -79,7 +80,7 @@ def regions(
         _summary(console, atlas)
         _save(console, atlas, out)
         if not atlas.is_complete:
-            typer.echo(f"done in part: {atlas.certificate.reason}", err=True)
+            typer.echo(f"done in part: {ran_out(atlas)}", err=True)
             raise typer.Exit(PARTIAL)
 
 

@@ -1,5 +1,6 @@
 """From a model and its data to one self-contained HTML page."""
 
+from .findings import ran_out as ran_out
 from .focus import chosen_features as chosen_features
 from .focus import feature_number as feature_number
 from .focus import influence as influence

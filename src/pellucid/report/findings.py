@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..atlas import Atlas
 from ..certificate import Status
 from .study import Study
 
@@ -23,10 +24,10 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def listing(names) -> str:
+def listing(names, word: str = "and") -> str:
     """a, b and c."""
     names = list(names)
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" {word} " + names[-1]
 
 
 def _size(study: Study) -> str:
@@ -34,23 +35,32 @@ def _size(study: Study) -> str:
     n = f"{atlas.n_regions:,} linear regions" if atlas.n_regions != 1 else "one linear region"
     where = f"Over {x} and {y}, the other features at {study.question.at}"
     if not atlas.is_complete:
-        return f"{where}, {n} were found before a budget ran out: {atlas.certificate.reason}. What follows speaks of the explored part only."
+        return f"{where}, {n} of the network {'was' if atlas.n_regions == 1 else 'were'} found: {ran_out(atlas)}."
     exact = "all of them, exactly" if not atlas.cells.unresolved else atlas.certificate.reason
     return f"{where}, the network consists of {n}: {exact}."
 
 
+def ran_out(atlas: Atlas) -> str:
+    """Why an atlas is not complete, and how far it came."""
+    explored = float(atlas.volume.sum()) / atlas.domain.polygon.area
+    why = {"max_regions": "the budget of regions ran out", "max_seconds": "the time ran out", "max_bytes": "the memory allowed ran out"}
+    return f"{why.get(atlas.cells.reason, atlas.cells.reason)} after {percent(explored)} of the plane's area"
+
+
 def _classes(study: Study) -> str:
+    atlas = study.atlas
     if not study.shares:
         return _values(study)
     if len(study.shares) == 1:
-        return f"It answers '{study.shares[0][0]}' everywhere on this plane{_nearer(study)}."
+        where = f"everywhere on this plane{_nearer(study)}" if atlas.is_complete else "wherever it was explored"
+        return f"It answers '{study.shares[0][0]}' {where}."
     parts = [f"'{name}' on {percent(share)}" for name, share in study.shares[:6]]
     more = len(study.shares) - 6
     if more > 0:
         parts.append(f"{more} other classes on the rest")
-    never = study.transitions.never_given if study.transitions and study.atlas.is_complete else ()
-    tail = f" It never answers {listing([repr(n) for n in never])} there." if 0 < len(never) <= 8 else ""
-    return f"Of the plane's area it answers {listing(parts)}.{tail}"
+    never = study.transitions.never_given if study.transitions and atlas.is_complete else ()
+    tail = f" It never answers {listing([repr(n) for n in never], 'or')} there." if 0 < len(never) <= 8 else ""
+    return f"Of the {'plane' if atlas.is_complete else 'explored part'}'s area it answers {listing(parts)}.{tail}"
 
 
 def _nearer(study: Study) -> str:
@@ -75,9 +85,8 @@ def _values(study: Study) -> str:
     y = vertex_values(study)[:, 0]
     if net.link != "identity":
         return ""
-    name = net.output_names[0]
     inside = "" if atlas.is_complete else " where it was explored"
-    return f"{name} runs from {y.min():.4g} to {y.max():.4g} over the plane{inside}."
+    return f"{capital(quantity_name(study))} runs from {y.min():.4g} to {y.max():.4g} over the plane{inside}."
 
 
 def vertex_values(study: Study) -> np.ndarray:
@@ -108,7 +117,7 @@ def _enclaves(study: Study) -> str:
     n = len(found)
     if n == 0:
         return "No class has an enclave inside another one." if study.atlas.is_complete else ""
-    frame = found.to_frame(all=False)
+    frame = found.to_frame(enclosed_only=True)
     largest = frame.iloc[0]
     return (f"There {'is one enclave' if n == 1 else f'are {n} enclaves'}, islands of one class inside another; the largest, '{largest['class']}' "
             f"inside '{largest['touches']}', covers {percent(float(largest['share']))} of the plane.")
@@ -120,7 +129,7 @@ def _weights(study: Study) -> str:
     if len(top) == 0:
         return "No feature changes the answer anywhere on this plane."
     parts = [f"{row.feature} ({row.total:.3g})" for row in top.itertuples()]
-    return f"Averaged over the plane, {quantity_name(study)} depends most on {listing(parts)}, each over its range in the data."
+    return f"Averaged over the {'plane' if study.atlas.is_complete else 'explored part'}, {quantity_name(study)} depends most on {listing(parts)}, each over its range in the data."
 
 
 def _directions(study: Study) -> list[str]:
@@ -139,7 +148,7 @@ def _directions(study: Study) -> list[str]:
 
 
 def capital(text: str) -> str:
-    """The text with a capital first letter, unless it begins with a name."""
+    """The text with a capital first letter, if it is an article's."""
     return text[0].upper() + text[1:] if text.startswith("the ") else text
 
 
@@ -156,4 +165,4 @@ def quantity_name(study: Study) -> str:
         return f"the margin of '{first}' over '{second}'"
     if net.n_classes or net.is_multilabel:
         return f"the score of '{q.label}'"
-    return q.label
+    return f"the predicted {q.label}"

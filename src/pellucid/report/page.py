@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..certificate import Status
 from ..tolerance import GEOMETRIC
-from .findings import quantity_name
+from .findings import capital, quantity_name, ran_out
 from .pictures import Picture, draw
 from .study import Study
-from .tables import (abrupt_table, enclaves_table, outputs_table, plane_table, regions_table, shares_table, tipping_table, totals_table,
+from .tables import (MOST_ROWS, SOME_ROWS, abrupt_table, enclaves_table, outputs_table, plane_table, regions_table, shares_table, tipping_table, totals_table,
                      transitions_table)
 
 MOST_CELLS = 30_000_000
@@ -60,14 +60,14 @@ def _Markup(text: str):
 def _content(study: Study, pictures: dict[str, list[Picture]], command: str) -> dict:
     question, atlas, (x, y) = study.question, study.atlas, study.axes
     what = question.rows.target or (question.network.output_names[0] if question.network.n_outputs == 1 else "the answer")
-    certificate = atlas.certificate
     return {
         "title": f"{what} by {x} and {y}",
         "lead": f"An exact explanation of {question.model.name} on {question.data.name} ({len(question.rows):,} rows, {question.network.n_inputs} features)",
-        "partial": "" if atlas.is_complete else certificate.reason,
+        "partial": "" if atlas.is_complete else capital(ran_out(atlas)),
         "notes": question.notes, "findings": study.findings, "quantity": quantity_name(study),
         "how_to_read": _how_to_read(study), "maps": pictures["maps"], "shares": shares_table(study),
         "about_weights": _about_weights(study), "importance": pictures["importance"], "totals": totals_table(study),
+        "all_totals": totals_table(study, MOST_ROWS) if question.network.n_inputs > SOME_ROWS else None,
         "weight_notes": study.main.notes, "by_output": outputs_table(study), "about_ranks": _about_ranks(study), "ranks": pictures["ranks"],
         "transitions": transitions_table(study), "enclaves": enclaves_table(study), "tipping": [tipping_table(study, t) for t in study.tipping],
         "abrupt": abrupt_table(study), "about_regions": _about_regions(study), "regions": regions_table(study),
@@ -100,7 +100,7 @@ def _about_ranks(study: Study) -> str:
 
 
 def _about_regions(study: Study) -> str:
-    return (f"On each of these pieces {quantity_name(study)} is exactly one linear function. Its largest terms are printed, rounded to four digits; "
+    return (f"On each of these {'pieces' if study.atlas.by else 'regions'} {quantity_name(study)} is exactly one linear function. Its largest terms are printed, rounded to four digits; "
             "regions.parquet and the atlas hold all of them in full.")
 
 
@@ -138,7 +138,7 @@ def _certified(study: Study) -> list[str]:
     if atlas.certificate.status is Status.PROVED:
         claims.append(f"The map: {atlas.certificate.claim}; {atlas.certificate.reason}. Signs were decided against a proved bound of the rounding errors.")
     else:
-        claims.append(f"The regions found are the network's own, but not all were looked for: {atlas.certificate.reason}.")
+        claims.append(f"The regions found are the network's own, but not all were looked for: {ran_out(atlas)}.")
     if check.status is not Status.REFUTED:
         claims.append(f"Derived a second time by other code: {check.claim} ({check.reason}).")
     claims.append(f"Weights, ranks, totals, shares, borders, enclaves and tipping points follow from the regions by arithmetic in double precision"

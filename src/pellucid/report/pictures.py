@@ -25,6 +25,8 @@ MOST_SVG_ROWS = 20_000
 MOST_DOTS = 300
 RANK_MAPS = 4
 PNG_DPI = 160
+MAP = (6.8, 4.9)
+"""Inches: small, so that words stay readable where the page is as narrow as a phone."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def _map(study: Study, folder: Path) -> Picture:
     if not atlas.by:
         alt = f"Map of {quantity_name(study)} over {x} (horizontal) and {y} (vertical)."
         return _picture(folder, "value_map", lambda ax: plots.value_map(atlas, ax), alt,
-                        f"{capital(quantity_name(study))}; the lines between bands are exact.", size=(8.0, 5.6), vector=vector)
+                        f"{capital(quantity_name(study))}; the lines between bands are exact.", size=MAP, vector=vector)
     what = ", ".join(f"{name} {percent(share)}" for name, share in study.shares[:8])
     alt = f"Map of the class over {x} (horizontal) and {y} (vertical). Shares of the area: {what}."
     X, labels = _dots(study)
@@ -59,7 +61,7 @@ def _map(study: Study, folder: Path) -> Picture:
                "Their other features differ from the plane's, so the map does not say how the network answers them.")
     colours = "ordered" if _in_order(study.question.network.class_names) else None
     return _picture(folder, "class_map", lambda ax: plots.class_map(atlas, ax, data=X, labels=labels, colours=colours), alt, caption,
-                    size=(8.0, 5.6), vector=vector)
+                    size=MAP, vector=vector)
 
 
 def _dots(study: Study) -> tuple[np.ndarray, np.ndarray | None]:
@@ -86,7 +88,7 @@ def _importance(study: Study, folder: Path) -> Picture:
     n = min(study.question.network.n_inputs, 20)
     title = f"Total weights for {quantity_name(study)}"
     return _picture(folder, "importance", lambda ax: plots.importance(study.main, ax, n=n, title=title), alt,
-                    "Bars: mean size of the weight over the plane. Diamonds: its mean with sign.", size=(8.0, 1.7 + 0.26 * n))
+                    "Bars: mean size of the weight over the plane. Diamonds: its mean with sign.", size=(MAP[0], 1.7 + 0.26 * n))
 
 
 def _ranks(study: Study, folder: Path) -> list[Picture]:

@@ -11,7 +11,8 @@ from ..explain import TippingPoints
 from .findings import quantity_name
 from .study import Study
 
-MOST_ROWS = 40
+MOST_ROWS = 200
+SOME_ROWS = 12
 FEW_ROWS = 8
 
 
@@ -46,9 +47,9 @@ def shares_table(study: Study) -> Table | None:
     return Table("Share of the plane's area by class", ("class", "share"), rows, frozenset({1}))
 
 
-def totals_table(study: Study) -> Table:
+def totals_table(study: Study, most: int = SOME_ROWS) -> Table:
     """Total weights of the main quantity."""
-    frame = study.main.top(MOST_ROWS)
+    frame = study.main.top(most)
     unit = {name: u for name, u in zip(study.question.network.feature_names, study.question.network.units, strict=True)}
     words = {"up": "rises everywhere", "down": "falls everywhere", "mixed": "both", "none": "no effect"}
     if not study.atlas.is_complete:
@@ -87,7 +88,7 @@ def enclaves_table(study: Study) -> Table | None:
     """Islands of one class inside another."""
     if study.enclaves is None:
         return None
-    frame = study.enclaves.to_frame(all=False)
+    frame = study.enclaves.to_frame(enclosed_only=True)
     rows = [(r["class"], r["touches"], share(float(r["share"])), str(r["rows"])) for _, r in frame.head(MOST_ROWS).iterrows()]
     return Table("Enclaves" + _cut(len(rows), len(frame), "enclaves"), ("class", "inside", "share of the plane", "regions"), rows, frozenset({2, 3}))
 

@@ -1,0 +1,58 @@
+"""Examples and documents run as they are written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(script: str, *arguments, cwd: Path):
+    return subprocess.run([sys.executable, str(ROOT / "examples" / script), *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+
+
+def test_demo(tmp_path):
+    pytest.importorskip("skops")
+    done = run("demo.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "report: out/demo/report.html" in done.stdout
+    assert (tmp_path / "out/demo/report.html").is_file()
+
+
+def test_piecewise(tmp_path):
+    pytest.importorskip("sklearn")
+    done = run("piecewise.py", "--rows", 2000, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "bottom right" in done.stdout
+    assert (tmp_path / "out/piecewise/ranks.png").is_file()
+
+
+def test_pensieve(tmp_path, shared):
+    done = run("pensieve.py", "--data", shared / "data/pensieve/pensieve_actor_mlp.npz", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "complete and exact" in done.stdout
+    assert re.search(r"750 kbit/s +1850 kbit/s", done.stdout)
+    assert "Never chosen here: 1200 kbit/s" in done.stdout
+
+
+def test_pensieve_says_so_where_its_data_are_absent(tmp_path):
+    done = run("pensieve.py", "--data", tmp_path / "absent.npz", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "is not there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
+def test_code_in_documents_runs(page, tmp_path, monkeypatch):
+    """All python blocks of a page, in order, in one namespace and an empty folder."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
