@@ -221,6 +221,23 @@ def test_leaky_relu_taken_apart():
     assert kinds(load(m)) == [LeakyReLU]
 
 
+# ---- Keras
+def test_channels_last_as_keras_converters_write():
+    """NHWC in, a Transpose before and behind the convolution, MatMul and Add for Dense, BatchNormalization between."""
+    nodes = [("Transpose", "x", "t", {"perm": [0, 3, 1, 2]}), ("Conv", "t K b", "c", {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+             ("BatchNormalization", "c g b m v", "n", {"epsilon": 1e-3}), ("Relu", "n", "r", {}),
+             ("Transpose", "r", "u", {"perm": [0, 2, 3, 1]}), ("Reshape", "u flat", "f", {}), ("MatMul", "f D", "d", {}),
+             ("Add", "d b", "z", {}), ("Softmax", "z", "y", {})]
+    m = model(nodes, (None, 5, 4, 2), constants={
+        "K": rng.normal(size=(3, 2, 3, 3)), "b": rng.normal(size=3), "g": np.ones(3), "m": rng.normal(size=3), "v": np.ones(3),
+        "flat": np.array([-1, 18], i64), "D": rng.normal(size=(18, 3))})
+    net = load(m)
+    assert [k.__name__ for k in kinds(net)] == ["Transpose", "Conv", "ReLU", "Transpose", "Reshape", "Linear"]
+    x = rng.normal(size=(4, 5, 4, 2))
+    np.testing.assert_allclose(net.predict(x), runtime(m, x), atol=1e-6)
+    np.testing.assert_allclose(net.predict(x.reshape(4, -1)), net.predict(x))
+
+
 # ---- torch
 def torch_models():
     torch = pytest.importorskip("torch")
@@ -397,6 +414,15 @@ def test_where_onnxruntime_cannot_the_reference_runs(monkeypatch):
 
     monkeypatch.setattr(onnx_run, "_onnxruntime", refuse)
     assert load(model([("Gemm", "x W", "y", {})], constants={"W": W4})).fidelity.runtime == "onnx.reference"
+
+
+def test_half_precision_is_compared_in_single():
+    m = model([("Gemm", "x W", "h", {}), ("Relu", "h", "r", {}), ("Cast", "r", "c", {"to": 1}), ("Cast", "c", "d", {"to": 10}),
+               ("Add", "d b", "y", {})], constants={"W": W4, "b": v4}, dtype=np.float16)
+    net = load(m)
+    assert net.fidelity.max_relative_error < 1e-6
+    x = rng.normal(size=(3, 4))
+    np.testing.assert_allclose(net(x), np.maximum(x @ W4.astype(np.float16).astype(float), 0) + v4.astype(np.float16), rtol=1e-12)
 
 
 def test_importing_load_is_light():

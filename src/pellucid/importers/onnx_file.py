@@ -90,7 +90,7 @@ def _packed(onnx) -> list[int]:
 
 
 # ---- external data
-def _tensors(graph, depth: int = 0) -> Iterator:
+def tensors(graph, depth: int = 0) -> Iterator:
     """Every TensorProto of a graph: initialisers, attributes, graphs inside attributes."""
     if depth > 20:
         raise ModelError("graphs are nested more than 20 deep")
@@ -101,14 +101,14 @@ def _tensors(graph, depth: int = 0) -> Iterator:
                 yield a.t
             yield from a.tensors
             for inner in ([a.g] if a.HasField("g") else []) + list(a.graphs):
-                yield from _tensors(inner, depth + 1)
+                yield from tensors(inner, depth + 1)
 
 
 def _embedded(model, folder: Path | None, name: str):
     """The model with all external data inside; the same object where there is none."""
     import onnx
 
-    outside = [t for t in _tensors(model.graph) if t.data_location == onnx.TensorProto.EXTERNAL]
+    outside = [t for t in tensors(model.graph) if t.data_location == onnx.TensorProto.EXTERNAL]
     if not outside:
         return model
     if folder is None:
@@ -116,7 +116,7 @@ def _embedded(model, folder: Path | None, name: str):
                          "  To go on       load the model from its .onnx file, or onnx.load it with load_external_data=True")
     copy, total = onnx.ModelProto(), 0
     copy.CopyFrom(model)
-    for tensor in _tensors(copy.graph):
+    for tensor in tensors(copy.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             data = _external_bytes(tensor, folder, LARGEST_FILE - total)
             total += len(data)
@@ -184,9 +184,9 @@ def _inlined(model, name: str):
                     raise ModelError(f"{name}: functions call each other more than 100 deep")
                 sizes[key] = None                               # being measured: met again, it is a circle
                 sizes[key] = expanded(bodies[key].node, depth + 1)
-            if sizes[key] is None:
+            if (inside_it := sizes[key]) is None:
                 raise ModelError(f"{name}: the function '{node.op_type}' calls itself")
-            total += sizes[key]
+            total += inside_it
             if total > MOST_NODES:
                 raise ModelError(f"{name}: written out, its functions are more than {MOST_NODES} nodes")
         return total

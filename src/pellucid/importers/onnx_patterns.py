@@ -152,8 +152,8 @@ def _degree(names: list[str], base: str, e: Expressions) -> float:
         power = e.node(name, "Pow")
         if e.base(name) == base:
             total += 1
-        elif power is not None and e.base(power.input[0]) == base and e.constant(power.input[1]) is not None:
-            total += e.constant(power.input[1])
+        elif power is not None and e.base(power.input[0]) == base and (n := e.constant(power.input[1])) is not None:
+            total += n
         else:
             return math.nan
     return total

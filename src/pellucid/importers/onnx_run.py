@@ -18,6 +18,7 @@ def original(model, output: str, in_shape: tuple[int, ...], batch: int,
     """
     import onnx
 
+    model = _widened(model)
     graph_input = _only_input(model)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(graph_input.type.tensor_type.elem_type)
     for name, start in (("onnxruntime", _onnxruntime), ("onnx.reference", _reference)):
@@ -66,6 +67,32 @@ def _asking_for(model, output: str):
     del copy.graph.output[:]
     copy.graph.output.extend(kept)
     _drop_unneeded(copy.graph, output)
+    return copy
+
+
+def _widened(model):
+    """The model in float32 where it is in half precision, which has three digits: too few to tell a wrong import by."""
+    import onnx
+    from onnx import numpy_helper
+
+    from .onnx_file import tensors, to_array
+
+    half = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    if not any(t.data_type in half for t in tensors(model.graph)) and _only_input(model).type.tensor_type.elem_type not in half:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in tensors(copy.graph):
+        if tensor.data_type in half:
+            tensor.CopyFrom(numpy_helper.from_array(to_array(tensor).astype(np.float32), tensor.name))
+    for node in copy.graph.node:
+        for a in node.attribute:
+            if node.op_type == "Cast" and a.name == "to" and a.i in half:
+                a.i = onnx.TensorProto.FLOAT
+    for value in (*copy.graph.input, *copy.graph.output):
+        if value.type.tensor_type.elem_type in half:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    del copy.graph.value_info[:]
     return copy
 
 
