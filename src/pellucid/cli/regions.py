@@ -120,7 +120,8 @@ def _summary(console: Console, atlas: Atlas) -> None:
     lower, upper = atlas.domain.polygon.bounds
     plane = " x ".join(f"{axis} {a:g}..{b:g}" for axis, a, b in zip(atlas.domain.axes, lower, upper, strict=True))
     console.say(f"{what} over {plane}")
-    console.say(f"{atlas.certificate.reason}")
+    if atlas.is_complete:
+        console.say(atlas.certificate.reason)
     if atlas.by:
         from ..report import class_shares
 
