@@ -8,9 +8,14 @@
 #pragma once
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <new>
 #include <utility>
 #include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#endif
 
 #include "polygon.hpp"
 
@@ -79,6 +84,12 @@ struct Rows {
     Column<int32_t> first, second;
 
     size_t count() const { return area.size; }
+
+    template <class Use>
+    void each(Use use) {
+        use(codes), use(corners), use(vertices), use(edge_seam), use(seams);
+        use(coef), use(intercept), use(area), use(first), use(second);
+    }
     void clear() {
         codes.size = corners.size = vertices.size = edge_seam.size = seams.size = 0;
         coef.size = intercept.size = area.size = first.size = second.size = 0;
@@ -90,14 +101,74 @@ inline int64_t bytes_of(const Shape& shape, int64_t rows, int64_t corners) {
     return rows * (8 * shape.words + 8 + 12 + 24 * shape.outputs + 8 + 4 * (shape.first + shape.second)) + corners * 20;
 }
 
+// Rows that wait for their turn, packed in pages of their own: those go back to the system as soon as the rows have
+// moved, so that waiting rows and final columns together take no more than the result.
+class Parcel {
+  public:
+    explicit Parcel(Rows<Seam>& rows) {
+        rows.each([&](auto& column) { size_ += padded(column.bytes()); });
+        allocate();
+        size_t at = 0;
+        rows.each([&](auto& column) {
+            if (column.size) std::memcpy(block_ + at, column.data, column.bytes());
+            at += padded(column.bytes());
+            counts_[column_++] = column.size;
+        });
+        rows.clear();
+    }
+    Parcel(const Parcel&) = delete;
+    Parcel& operator=(const Parcel&) = delete;
+    ~Parcel() {
+        view_.each([](auto& column) { column.data = nullptr; });
+        release();
+    }
+
+    // The rows, to be read only.
+    Rows<Seam>& open() {
+        size_t at = 0;
+        column_ = 0;
+        view_.each([&](auto& column) {
+            using T = std::remove_reference_t<decltype(*column.data)>;
+            column.data = reinterpret_cast<T*>(block_ + at);
+            column.size = counts_[column_++];
+            at += padded(column.bytes());
+        });
+        return view_;
+    }
+
+  private:
+    char* block_ = nullptr;
+    size_t size_ = 0, counts_[10] = {};
+    int column_ = 0;
+    Rows<Seam> view_;
+
+    static size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+#if defined(__unix__) || defined(__APPLE__)
+    void allocate() {
+        size_ += 64;
+        void* block = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+        if (block == MAP_FAILED) throw std::bad_alloc();
+        block_ = static_cast<char*>(block);
+    }
+    void release() { munmap(block_, size_); }
+#else
+    void allocate() {
+        block_ = static_cast<char*>(std::malloc(size_ + 64));
+        if (!block_) throw std::bad_alloc();
+    }
+    void release() { std::free(block_); }
+#endif
+};
+
 struct Segment {
     explicit Segment(int64_t id_) : id(id_) {}
 
     const int64_t id;
-    int64_t seam_count = 0;  // made so far, moved or not: the next seam is the one of this number
+    int64_t seam_count = 0;      // made so far, moved or not: the next seam is the one of this number
+    std::deque<Parcel> parcels;  // finished rows, before those of `rows`
     Rows<Seam> rows;
     bool finished = false;
-    Segment* next = nullptr;
 
     Seam new_seam(int column, int lo, int hi) {
         int32_t* s = rows.seams.more(3);
@@ -133,10 +204,9 @@ inline void add_rest(Result& result, const Frame& frame, const Polygon& p) {
     result.rest_ptr.push((int64_t)(result.rest_vertices.size / 2));
 }
 
-// Moves the first rows of a segment (all but `leave`) behind those of the result and turns provisional seams into final
+// Moves the first rows (all but `leave`) behind those of the result and turns provisional seams into final
 // ones: base[s] is the number of the first seam of segment s. What is left out becomes unexplored rest.
-inline void move_rows(Result& to, Segment& from, const std::vector<int64_t>& base, const Shape& shape, size_t leave) {
-    auto& r = from.rows;
+inline void move_rows(Result& to, Rows<Seam>& r, const std::vector<int64_t>& base, const Shape& shape, size_t leave) {
     const size_t k = r.count() - leave;
     size_t corners = 0;
     if (!to.vertex_ptr.size) to.vertex_ptr.push(0);

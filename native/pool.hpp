@@ -33,8 +33,7 @@ class Pool {
   public:
     using Work = std::function<void(Pool&)>;
 
-    static constexpr size_t CHUNK = size_t(1) << 18;    // bytes of rows that a segment gathers before it moves them
-    static constexpr size_t WAITING = size_t(8) << 20;  // bytes of rows that may wait for the front
+    static constexpr size_t CHUNK = size_t(1) << 18;  // bytes of rows that a segment gathers before it moves them
     static constexpr auto ALONE = std::chrono::milliseconds(2);  // more threads than one do not pay in shorter runs
 
     Pool(Budget budget, Shape shape, Frame frame) : budget_(budget), shape_(shape), frame_(frame) {}
@@ -129,6 +128,10 @@ class Pool {
     }
 
     void end(Segment* segment) {
+        if (front_id_ != segment->id && waiting(segment) > CHUNK / 16) {
+            segment->parcels.emplace_back(segment->rows);
+            segment->rows = {};
+        }
         std::lock_guard lock(mutex_);
         segment->finished = true;
         if (!stop_) advance();
@@ -151,7 +154,6 @@ class Pool {
         using Segment::Segment;
         std::unique_ptr<Task> task;
         Piece* after = nullptr;
-        size_t bytes = 0;  // of its rows, when last asked
     };
 
     const Budget budget_;
@@ -239,45 +241,46 @@ class Pool {
     }
 
     void flush(Segment* segment) {
-        std::unique_lock lock(mutex_);
-        if (front_ != segment) {
-            // Rows of later segments pile up behind the front; beyond a limit their threads wait for it.
-            static_cast<Piece*>(segment)->bytes = waiting(segment);
-            changed_.wait(lock, [&] { return stop_ || front_ == segment || waiting_bytes() < WAITING; });
-            if (front_ != segment) return;
+        {
+            std::lock_guard lock(mutex_);
+            if (front_ == segment) {
+                if (!stop_) move(front_);
+                return;
+            }
         }
-        if (!stop_ && front_fits()) move(front_, 0);
+        segment->parcels.emplace_back(segment->rows);  // only the front's are read by others
     }
 
-    // A segment that comes to the front may already hold more than the budgets allow: then it is left to collect().
-    bool front_fits() {
-        if (room(front_->rows) == front_->rows.count()) return true;
-        const bool rows = result.rows + (int64_t)front_->rows.count() > budget_.max_rows;
-        stop(rows ? "max_regions" : "max_bytes");
-        return false;
+    // Moves all rows of the front; false if that would break a budget: then the rest is left to collect().
+    bool move(Piece* p) {
+        for (; !p->parcels.empty(); p->parcels.pop_front())
+            if (!move(p->parcels.front().open())) return false;
+        return move(p->rows);
+    }
+
+    bool move(Rows<Seam>& rows) {
+        if (room(rows) < rows.count()) {
+            stop(result.rows + (int64_t)rows.count() > budget_.max_rows ? "max_regions" : "max_bytes");
+            return false;
+        }
+        move(rows, 0);
+        return true;
+    }
+
+    void move(Rows<Seam>& rows, size_t leave) {
+        move_rows(result, rows, base_, shape_, leave);
+        moved_rows_ = result.rows;
+        moved_bytes_ = bytes_of(shape_, result.rows, (int64_t)result.edge_seam.size);
     }
 
     size_t waiting(const Segment* s) const {
         return (size_t)bytes_of(shape_, (int64_t)s->rows.count(), (int64_t)s->rows.edge_seam.size);
     }
 
-    size_t waiting_bytes() const {
-        size_t bytes = 0;
-        for (Piece* p = front_->after; p; p = p->after) bytes += p->bytes;
-        return bytes;
-    }
-
-    void move(Piece* p, size_t leave) {
-        move_rows(result, *p, base_, shape_, leave);
-        moved_rows_ = result.rows;
-        moved_bytes_ = bytes_of(shape_, result.rows, (int64_t)result.edge_seam.size);
-    }
-
     // Moves finished segments at the front.
     void advance() {
         bool moved = false;
-        while (front_ && front_->finished && front_->after && front_fits()) {
-            move(front_, 0);
+        while (front_ && front_->finished && front_->after && move(front_)) {
             front_->rows = {};
             front_ = front_->after;
             base_[front_->id] = (int64_t)(result.seams.size / 3);
@@ -290,7 +293,9 @@ class Pool {
     void collect() {
         for (Piece* first = front_; front_; front_ = front_->after) {
             if (front_ != first) base_[front_->id] = (int64_t)(result.seams.size / 3);
-            move(front_, front_->rows.count() - room(front_->rows));
+            for (; !front_->parcels.empty(); front_->parcels.pop_front())
+                move_what_fits(front_->parcels.front().open());
+            move_what_fits(front_->rows);
             front_->rows = {};
             if (front_->task) add_rest(result, frame_, front_->task->cell);
         }
@@ -303,6 +308,8 @@ class Pool {
             drop_unused_seams();
         }
     }
+
+    void move_what_fits(Rows<Seam>& rows) { move(rows, rows.count() - room(rows)); }
 
     // How many of the rows still fit in the budgets.
     size_t room(const Rows<Seam>& rows) const {
