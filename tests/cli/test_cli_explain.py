@@ -86,12 +86,12 @@ def test_missing_values_are_refused_and_may_be_skipped(cli, files, undrawn, save
     data = save_table(files.table, files.folder / "gaps.csv")
     result = cli("explain", files.binary, data, "-t", "answer", "-o", files.out)
     assert result.exit_code == 2
-    for word in ("2 of 60 rows", "'debt' (2)", "4, 9", "--skip-missing"):
+    for word in ("2 of 60 rows", "'debt' (2)", "4, 9", "--skip-unusable"):
         assert word in result.stderr
     assert not files.out.exists()
-    result = cli("explain", files.binary, data, "-t", "answer", "--skip-missing", "-o", files.out)
+    result = cli("explain", files.binary, data, "-t", "answer", "--skip-unusable", "-o", files.out)
     assert result.exit_code == 0
-    assert "2 rows with missing values were left out" in result.stderr
+    assert "2 rows with missing values or unknown categories were left out" in result.stderr
 
 
 def test_text_among_numbers_is_refused(cli, files, save_table):
@@ -206,7 +206,10 @@ def test_raw_tables_with_categories(cli, files, undrawn):
     table.to_csv(files.folder / "towns.csv", index=False)
     result = cli("explain", files.folder / "model.skops", files.folder / "towns.csv", "-t", "answer", "-o", files.out)
     assert result.exit_code == 2
-    assert "7 (Oz)" in result.stderr
+    for word in ("1 of 60 rows", "'town' (1)", "'Oz'", "Rows           7 ", "--skip-unusable"):
+        assert word in result.stderr
+    result = cli("explain", files.folder / "model.skops", files.folder / "towns.csv", "-t", "answer", "--skip-unusable", "-o", files.out)
+    assert result.exit_code == 0, result.stderr
 
 
 def test_help_is_quick_and_has_examples(cli):

@@ -40,7 +40,7 @@ def explain(
     class_names: o.ClassNames = None,
     columns: o.Columns = None,
     drop: o.Drop = None,
-    skip_missing: o.SkipMissing = False,
+    skip_unusable: o.SkipUnusable = False,
     link: o.Link = None,
     max_regions: o.MaxRegions = 300_000,
     max_seconds: o.MaxSeconds = None,
@@ -62,7 +62,7 @@ def explain(
         ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
         with console.step(f"reading {model} and {data}"):
             question = ask(model, data, target=target, free=free, at=at, fix=fixed, ranges=ranges, trim=trim, class_names=listed(class_names),
-                           columns=listed(columns), drop=listed(drop) or (), skip_missing=skip_missing, link=link)
+                           columns=listed(columns), drop=listed(drop) or (), skip_unusable=skip_unusable, link=link)
         for note in question.notes:
             console.remark(f"note: {note}")
         atlas = _enumerated(console, question, out, max_regions=max_regions, max_seconds=max_seconds, threads=threads)

@@ -18,7 +18,7 @@ Trim = Annotated[float, typer.Option("--trim", metavar="PERCENT", rich_help_pane
                                      help="Leave out this share of extreme values at either end of every feature's range.")]
 Columns = Annotated[str | None, typer.Option("--columns", metavar="A,B,...", help="The columns that are the model's inputs, in its order.")]
 Drop = Annotated[str | None, typer.Option("--drop", metavar="A,B,...", help="Columns that are no inputs, such as a row number.")]
-SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Leave out rows with missing values instead of refusing them.")]
+SkipUnusable = Annotated[bool, typer.Option("--skip-unusable", help="Leave out rows with missing values or unknown categories instead of refusing them.")]
 ClassNames = Annotated[str | None, typer.Option("--class-names", metavar="A,B,...", help="Names of the classes, in the order of the outputs.")]
 Link = Annotated[str | None, typer.Option("--link", metavar="LINK", help="What follows the outputs: identity, softmax or sigmoid. "
                                           "Needed where the file leaves it out, as for a net trained on logits.")]

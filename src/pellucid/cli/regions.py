@@ -39,7 +39,7 @@ def regions(
     class_names: o.ClassNames = None,
     columns: o.Columns = None,
     drop: o.Drop = None,
-    skip_missing: o.SkipMissing = False,
+    skip_unusable: o.SkipUnusable = False,
     link: o.Link = None,
     max_regions: o.MaxRegions = 10_000_000,
     max_seconds: o.MaxSeconds = None,
@@ -56,8 +56,8 @@ def regions(
 
         if (box is None) == (data is None):
             raise typer.BadParameter("give the range of the features, either by --box LOW:HIGH or by --data FILE")
-        if data is None and (target or columns or drop or skip_missing):
-            raise typer.BadParameter("--target, --columns, --drop and --skip-missing speak of the rows of --data")
+        if data is None and (target or columns or drop or skip_unusable):
+            raise typer.BadParameter("--target, --columns, --drop and --skip-unusable speak of the rows of --data")
         fixed = {name: number(v, "--fix") for name, v in pairs(fix, "--fix").items()}
         ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
         names = listed(class_names)
@@ -66,7 +66,7 @@ def regions(
                 net, plane = _boxed(model, interval(box, "--box"), free, at or "centre", fixed, ranges, link, names)
             else:
                 net, plane = _of_data(model, data, free=free, at=at or "median", fix=fixed, ranges=ranges, link=link, class_names=names,
-                                      target=target, columns=listed(columns), drop=listed(drop) or (), skip_missing=skip_missing)
+                                      target=target, columns=listed(columns), drop=listed(drop) or (), skip_unusable=skip_unusable)
         try:
             with console.progress("finding regions") as progress:
                 atlas = linear_regions(net, plane, by=by, threshold=threshold, max_regions=max_regions, max_seconds=max_seconds,

@@ -17,6 +17,8 @@ def findings(study: Study) -> tuple[str, ...]:
 
 def percent(share: float) -> str:
     """A share for reading: 0 and 100% only where that is meant."""
+    if share in (0, 1):
+        return f"{share:.0%}"
     if 0 < share < 0.0005:
         return "less than 0.05%"
     if 0.9995 < share < 1:
@@ -36,6 +38,8 @@ def _size(study: Study) -> str:
     where = f"Over {x} and {y}, the other features at {study.question.at}"
     if not atlas.is_complete:
         return f"{where}, {n} of the network {'was' if atlas.n_regions == 1 else 'were'} found: {ran_out(atlas)}."
+    if atlas.n_regions == 1 and not atlas.cells.unresolved:
+        return f"{where}, the network is one linear model, exactly."
     exact = "all of them, exactly" if not atlas.cells.unresolved else atlas.certificate.reason
     return f"{where}, the network consists of {n}: {exact}."
 

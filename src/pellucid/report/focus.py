@@ -19,8 +19,9 @@ MOST_ROWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """How far each feature moves the answer near the data: mean |local weight| x standard deviation, (d,).
+    """How far each feature moves the answer near the data: mean |local weight| x spread, (d,).
 
+    Spread is the standard deviation of the values clipped to their 1st and 99th percentile: a few outliers make no axis.
     may_be_axis: (d,) features that take more than two values and are no category: only those make sense as an axis.
     own: (d,) share of each feature's spread that the strongest one does not explain, sqrt(1 - r^2).
     """
@@ -60,9 +61,10 @@ def influence(net: Network, X: np.ndarray) -> Influence:
         first, second = np.argsort(-net(rows), axis=1, kind="stable")[:, :2].T
         n = np.arange(len(rows))
         coef = (coef[n, first] - coef[n, second])[:, None]
-    size = np.abs(coef).mean(axis=(0, 1)) * X.std(axis=0)
+    clipped = np.clip(X, *np.percentile(X, [1, 99], axis=0))
+    size = np.abs(coef).mean(axis=(0, 1)) * clipped.std(axis=0)
     may = axis_features(net, X)
-    return Influence(size, may, _own_share(X, strongest(size, may)), len(rows))
+    return Influence(size, may, _own_share(clipped, strongest(size, may)), len(rows))
 
 
 def _own_share(X: np.ndarray, j: int) -> np.ndarray:

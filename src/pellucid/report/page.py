@@ -12,8 +12,19 @@ from ..tolerance import GEOMETRIC
 from .findings import capital, quantity_name, ran_out
 from .pictures import Picture, draw
 from .study import Study
-from .tables import (MOST_ROWS, SOME_ROWS, abrupt_table, enclaves_table, outputs_table, plane_table, regions_table, shares_table, tipping_table, totals_table,
-                     transitions_table)
+from .tables import (
+    MOST_ROWS,
+    SOME_ROWS,
+    abrupt_table,
+    enclaves_table,
+    outputs_table,
+    plane_table,
+    regions_table,
+    shares_table,
+    tipping_table,
+    totals_table,
+    transitions_table,
+)
 
 MOST_CELLS = 30_000_000
 """Numbers in the table of regions, beyond which the weights are left out of it: the atlas gives them back at any time."""
@@ -111,7 +122,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
              ("network", f"{net.n_inputs} inputs, {net.n_outputs} output{'s' * (net.n_outputs != 1)}, link {net.link}, "
                          f"{int(study.atlas.codes.shape[1]) if len(study.atlas) else 0} units with a kink"),
              ("fidelity", str(net.fidelity) if net.fidelity is not None else "not checked: there was no other runtime to ask"),
-             ("data", f"{question.data}, {len(rows):,} rows" + (f" ({rows.skipped:,} more left out for missing values)" if rows.skipped else "")),
+             ("data", f"{question.data}, {len(rows):,} rows" + (f" ({rows.skipped:,} more left out for missing values or unknown categories)" if rows.skipped else "")),
              ("columns", f"found {rows.how}"),
              ("not used", ", ".join(rows.ignored) or "none: every column is an input or the target")]
     if rows.target:
@@ -125,7 +136,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
 def _choice(study: Study) -> str:
     question, (x, y) = study.question, study.axes
     how = "as asked" if question.chosen else (
-        f"by influence: the mean size of the local linear models' weight times the feature's standard deviation, on "
+        f"by influence: the mean size of the local linear models' weight times the feature's spread, on "
         f"{question.influence.n_rows:,} rows; the second by the part of its spread that the first does not explain; categories and "
         "features with two values were passed over")
     ranges = "the data's bounding box" + (f", cut to the percentiles {question.trim:g} to {100 - question.trim:g}" if question.trim else "")

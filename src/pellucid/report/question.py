@@ -13,8 +13,8 @@ from ..errors import DomainError
 from ..geometry import Box, Slice
 from ..graph import Network
 from ..importers import load
-from .focus import Influence, anchor, chosen_features, data_box, feature_number, influence, spread_rows
-from .table import Rows, match_rows, read_table
+from .focus import Influence, anchor, axis_features, chosen_features, data_box, feature_number, influence, spread_rows
+from .table import Rows, match_rows, quoted, read_table
 from .target import Answers, Score, read_answers, score_model
 
 FIDELITY_ROWS = 256
@@ -53,14 +53,14 @@ class Question:
 def ask(model: str | os.PathLike, data: str | os.PathLike, *, target: str | None = None, free: Sequence[str] = (), at: str = "median",
         fix: Mapping[str, float] | None = None, ranges: Mapping[str, tuple[float, float]] | None = None, trim: float = 0.0,
         class_names: Sequence[str] | None = None, columns: Sequence[str] | None = None, drop: Sequence[str] = (),
-        skip_missing: bool = False, link: str | None = None) -> Question:
+        skip_unusable: bool = False, link: str | None = None) -> Question:
     """Read the model and the data, fit them to each other, and choose the plane.
 
     The model is read twice: its own names are needed to find its columns, and then its runtime is asked about those rows.
     """
     model, data = Path(model), Path(data)
     net = load(model, link=link)
-    rows = match_rows(net, read_table(data), target=target, columns=columns, drop=drop, skip_missing=skip_missing)
+    rows = match_rows(net, read_table(data), target=target, columns=columns, drop=drop, skip_unusable=skip_unusable)
     answers = read_answers(net, None if target is None else rows.frame[target], class_names)
     net = load(model, link=link, feature_names=rows.names, class_names=answers.class_names, check_with=spread_rows(rows.X, FIDELITY_ROWS))
     if rows.table is not None:
@@ -98,16 +98,22 @@ def _remarks(net: Network, rows: Rows, answers: Answers, pair: tuple[int, int], 
     if rows.names is not None:
         notes.append(f"the model does not name its inputs: the columns were taken {rows.how}; check that this is theirs")
     if rows.skipped:
-        notes.append(f"{rows.skipped} rows with missing values were left out")
-    for j in pair:
-        low, bottom, top, high = np.percentile(rows.X[:, j], [0, 1, 99, 100])
-        if trim == 0 and top - bottom < 0.5 * (high - low):
-            notes.append(f"most of {net.feature_names[j]}'s range holds 2% of the rows only; --trim 1 looks at the rest")
+        notes.append(f"{rows.skipped} rows with missing values or unknown categories were left out")
+    stretched = [net.feature_names[j] for j in _stretched(net, rows.X)] if trim == 0 else []
+    if stretched:
+        notes.append(f"most of the range of {quoted(stretched)} holds 2% of the rows only, so weights over that range are large; "
+                     "--trim 1 leaves such values out")
     whole = [net.feature_names[j] for j in pair if _counts(rows.X[:, j])]
     if whole:
         notes.append(f"{' and '.join(whole)} {'take' if len(whole) > 1 else 'takes'} whole numbers only in the data; "
                      "the map is continuous and also shows what lies between them")
     return tuple(notes)
+
+
+def _stretched(net: Network, X: np.ndarray) -> np.ndarray:
+    """Features whose range is mostly made by their outermost 1% on either side."""
+    low, bottom, top, high = np.percentile(X, [0, 1, 99, 100], axis=0)
+    return np.flatnonzero(axis_features(net, X) & (top - bottom < 0.5 * (high - low)))
 
 
 def _counts(column: np.ndarray) -> bool:

@@ -9,8 +9,18 @@ import numpy as np
 
 from ..atlas import Atlas
 from ..certificate import Certificate
-from ..explain import (AbruptChanges, Description, Enclaves, TippingPoints, Transitions, abrupt_changes, describe, enclaves, tipping_points,
-                       transitions)
+from ..explain import (
+    AbruptChanges,
+    Description,
+    Enclaves,
+    TippingPoints,
+    Transitions,
+    abrupt_changes,
+    describe,
+    enclaves,
+    tipping_points,
+    transitions,
+)
 from .question import Question
 
 MOST_OUTPUTS = 12

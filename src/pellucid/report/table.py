@@ -27,7 +27,7 @@ class Rows:
     """The rows of a file as a network takes them.
 
     X: (n, d) inputs. frame: the same rows as read. target: name of the answer's column, or None.
-    how: how columns became inputs, in words. ignored: columns that were not used. skipped: rows left out for their gaps.
+    how: how columns became inputs, in words. ignored: columns that were not used. skipped: rows left out as unusable.
     names, table: names and encoder for the inputs in the file's words, where the model names none.
     """
 
@@ -76,13 +76,13 @@ def _separator(path: Path) -> str:
 
 
 def match_rows(net: Network, frame: pd.DataFrame, *, target: str | None = None, columns: Sequence[str] | None = None,
-               drop: Sequence[str] = (), skip_missing: bool = False) -> Rows:
+               drop: Sequence[str] = (), skip_unusable: bool = False) -> Rows:
     """The frame's rows as inputs of the network.
 
     Columns are found by the network's feature names (or by its table encoder, which also knows categories). A network
     without names takes `columns` in that order, or all columns but the target and `drop`, in file order, if the count fits.
-    DataError where columns are absent, values are missing (unless skip_missing leaves those rows out), or text stands
-    where numbers are needed.
+    DataError where columns are absent, or text stands where numbers are needed; and, unless
+    skip_unusable leaves those rows out, where values are missing or categories unknown.
     """
     _require(frame, [c for c in [target, *(columns or ()), *drop] if c is not None])
     inputs = frame.drop(columns=[c for c in [target, *drop] if c is not None])
@@ -90,7 +90,7 @@ def match_rows(net: Network, frame: pd.DataFrame, *, target: str | None = None, 
         inputs = inputs[list(columns)]
     encoder, how = _encoder(net, inputs, target, ordered=bool(columns))
     sources = list(dict.fromkeys(c.source for c in encoder.columns))
-    kept, skipped = _without_gaps(inputs, sources, encoder, skip_missing)
+    kept, skipped = _usable(inputs, encoder, skip_unusable)
     inputs, frame = inputs.loc[kept], frame.loc[kept]
     _refuse_text(inputs, encoder)
     ignored = tuple(c for c in frame.columns if c not in sources and c != target)
@@ -152,23 +152,37 @@ def _places(sources: Sequence[str], columns: list[str], ordered: bool, target: s
     return {s: columns[k] for s, k in position.items()}
 
 
-def _without_gaps(frame: pd.DataFrame, sources: list[str], encoder: TableEncoder, skip: bool) -> tuple[np.ndarray, int]:
-    """Rows (index labels) without missing values, and how many others there are; DataError unless they may be skipped."""
-    strict = [s for s in sources if None not in encoder.known.get(s, ())]
-    gaps = frame[strict].isna()
-    bad = gaps.any(axis=1).to_numpy()
-    if bad.any() and not skip:
-        per_column = gaps.sum()
-        columns = ", ".join(f"'{c}' ({n})" for c, n in per_column[per_column > 0].head(MOST_NAMED).items())
-        more = int((per_column > 0).sum()) - MOST_NAMED
-        rows = frame.index[bad]
-        raise DataError(f"{int(bad.sum())} of {len(frame)} rows have missing values.\n"
-                        f"  Columns        {columns}{f' and {more} more' if more > 0 else ''}\n"
-                        f"  Rows           {numbered(rows)}\n"
-                        "  To go on       fill them as the model's training did, or leave those rows out with --skip-missing")
+def _usable(frame: pd.DataFrame, encoder: TableEncoder, skip: bool) -> tuple[np.ndarray, int]:
+    """Rows (index labels) that have all values and known categories, and how many have not; DataError unless they may be skipped."""
+    sources = list(dict.fromkeys(c.source for c in encoder.columns))
+    gaps = frame[[s for s in sources if None not in encoder.known.get(s, ())]].isna()
+    strange = {s: ~(frame[s].isin(known) | frame[s].isna()) for s, known in encoder.known.items()}
+    unknown = frame[list(strange)].copy()
+    for name, is_strange in strange.items():
+        unknown[name] = is_strange
+    if not skip:
+        _refuse(gaps, len(frame), "missing values", "fill them as the model's training did")
+        _refuse(unknown, len(frame), "categories that the model was not trained on", "map them to known ones", frame)
+    bad = gaps.any(axis=1).to_numpy() | unknown.any(axis=1).to_numpy(dtype=bool)
     if bad.all():
-        raise DataError("every row has a missing value in a column that the model takes: nothing is left")
+        raise DataError("every row has a missing value or an unknown category in a column that the model takes: nothing is left")
     return frame.index[~bad], int(bad.sum())
+
+
+def _refuse(bad: pd.DataFrame, n: int, what: str, way_out: str, frame: pd.DataFrame | None = None) -> None:
+    """DataError naming the columns and rows that are bad; with the frame, their values too."""
+    rows = bad.index[bad.any(axis=1).to_numpy(dtype=bool)]
+    if len(rows) == 0:
+        return
+    counts = bad.sum()
+    counts = counts[counts > 0]
+    columns = ", ".join(f"'{c}' ({k})" for c, k in counts.head(MOST_NAMED).items()) + _more(len(counts))
+    values = ""
+    if frame is not None:
+        name = counts.index[0]
+        values = f"\n  Values         of '{name}': {quoted(frame[name][bad[name].astype(bool)].unique())}"
+    raise DataError(f"{len(rows)} of {n} rows have {what}.\n  Columns        {columns}{values}\n  Rows           {numbered(rows)}\n"
+                    f"  To go on       {way_out}, or leave those rows out with --skip-unusable")
 
 
 def _refuse_text(frame: pd.DataFrame, encoder: TableEncoder) -> None:

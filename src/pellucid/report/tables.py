@@ -102,7 +102,8 @@ def tipping_table(study: Study, turning: TippingPoints) -> Table:
     none = f"{turning.feature}: there is none on this plane."
     if not study.atlas.is_complete:
         none = f"{turning.feature}: there is none where the plane was explored."
-    return Table(f"{turning.feature}: {len(frame)} segments" + _cut(len(rows), len(frame), "longest"),
+    longest = f" (the {len(rows)} longest)" if len(rows) < len(frame) else ""
+    return Table(f"{turning.feature}: {len(frame)} segment{'s' * (len(frame) != 1)}{longest}",
                  (f"from ({x}, {y})", "to", "slope on one side", "on the other", "length"), rows, frozenset({2, 3, 4}), none)
 
 
@@ -150,7 +151,7 @@ def plane_table(study: Study) -> Table:
         stands = "moves" if j in question.free else number(question.plane.x0[j])
         rows.append((name + (f" [{net.units[j]}]" if net.units[j] else ""), number(box.lower[j]), number(box.upper[j]), stands,
                      number(question.influence.size[j])))
-    return Table("Features in the model's order; influence = mean size of the local weight times standard deviation, on the data's rows",
+    return Table("Features in the model's order; influence = mean size of the local weight times the feature's spread, on the data's rows",
                  ("feature", "from", "to", "stands at", "influence"), rows, frozenset({1, 2, 3, 4}))
 
 
