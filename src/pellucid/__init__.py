@@ -30,8 +30,19 @@ if TYPE_CHECKING:
     from . import plots as plot
     from .atlas import Atlas, PartialAtlas, Region, linear_regions, load_atlas
     from .certificate import Certificate, Status
-    from .errors import (DataError, DomainError, FidelityError, FileFormatError, Interrupted, MissingExtra, ModelError, NoDecision,
-                         NotPiecewiseLinear, PellucidError, UnsupportedOp)
+    from .errors import (
+        DataError,
+        DomainError,
+        FidelityError,
+        FileFormatError,
+        Interrupted,
+        MissingExtra,
+        ModelError,
+        NoDecision,
+        NotPiecewiseLinear,
+        PellucidError,
+        UnsupportedOp,
+    )
     from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
     from .geometry import Box, Slice
     from .graph import Network

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import random_layers, relu_network
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import random_layers, relu_network
 
 from pellucid import Box
 from pellucid.chain import Elementwise, chain_of, local_maps, rounding_floors, unit_intervals, unit_maps

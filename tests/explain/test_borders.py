@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import relu_network
+from networks import relu_network
 from toys import ABS, diamonds, large_atlas, random_atlas, sliced_atlas
 
 import pellucid as pel

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import random_layers
+from networks import random_layers
 
 import pellucid as pel
 from pellucid.certificate import Status

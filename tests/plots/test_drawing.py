@@ -1,12 +1,8 @@
 """Every picture is drawn, at five and at fifty thousand regions; seams do not show; files stay small."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "explain"))
 from toys import diamonds, large_atlas, random_atlas, sliced_atlas
 
 import pellucid as pel

@@ -2,13 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "explain"))
 from toys import diamonds, large_atlas, random_atlas, sliced_atlas
 
 import pellucid as pel

@@ -144,8 +144,9 @@ def test_anchor(at, expected):
 
 def test_categories_stand_at_the_most_frequent_one():
     """The median of three one-hot columns can be (0, 0, 0), which is no category."""
-    from pellucid.graph.table import TableColumn, TableEncoder
     from dataclasses import replace
+
+    from pellucid.graph.table import TableColumn, TableEncoder
 
     columns = (TableColumn("n", "n"), *(TableColumn(f"c={v}", "c", (v,)) for v in "xyz"))
     net = replace(network([[1.0, 1, 1, 1]]), table=TableEncoder(columns, {"c": tuple("xyz")}))

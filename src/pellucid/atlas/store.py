@@ -77,7 +77,9 @@ def _fixed(a: np.ndarray):
     import pyarrow as pa
 
     a = np.ascontiguousarray(a)
-    return pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), a.shape[1]) if a.shape[1] else pa.array([[]] * len(a), pa.list_(pa.null()))
+    if a.shape[1] == 0:
+        return pa.array([[]] * len(a), pa.list_(pa.null()))
+    return pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), a.shape[1])
 
 
 def _ragged(values, ptr: np.ndarray):
@@ -95,7 +97,8 @@ def _manifest(atlas: Atlas) -> dict:
         "outputs": atlas.network.n_outputs, "words": int(atlas.cells.codes.shape[1]), "by": atlas.by, "threshold": atlas.threshold,
         "selection": atlas.is_selection,
         "domain": {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
-                   "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(), "b": box.b.tolist()}},
+                   "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(),
+                           "b": box.b.tolist()}},
         "cells": {k: _plain(getattr(atlas.cells, k)) for k in ("unresolved", "unresolved_area", "ties", "complete", "reason")},
         "certificate": {"claim": certificate.claim, "status": certificate.status.value, "reason": certificate.reason,
                         "figures": {k: _plain(v) for k, v in certificate.figures.items()}},
@@ -134,9 +137,9 @@ def load_atlas(path: str | Path) -> Atlas:
 
 
 def _read(path: Path, manifest: dict, net) -> Atlas:
-    from .atlas import Atlas, PartialAtlas
-
     import pyarrow.parquet as pq
+
+    from .atlas import Atlas, PartialAtlas
 
     table = pq.read_table(path / "regions.parquet")
     K, c, words = manifest["rows"], manifest["outputs"], manifest["words"]
@@ -157,7 +160,8 @@ def _read(path: Path, manifest: dict, net) -> Atlas:
     vertices = table.column("vertices").combine_chunks()
     cells = Cells(
         codes=flat("code", np.uint64).reshape(K, words) if words else np.zeros((K, 0), np.uint64),
-        vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2), edge_seam=flat("edge_seam", np.int32),
+        vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2),
+        edge_seam=flat("edge_seam", np.int32),
         seams=np.column_stack([np.array(seams.column(k), dtype=np.int32) for k in ("column", "low", "high")]).reshape(-1, 3),
         coef=flat("coef_u", float).reshape(K, c, 2), intercept=flat("intercept_u", float).reshape(K, c), area=flat("volume", float),
         first=optional("first"), second=optional("second"), rest_ptr=np.array(rest.offsets, dtype=np.int64),

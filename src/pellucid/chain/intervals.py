@@ -81,7 +81,8 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
         A_norm, rows, a = norms[l]
         gamma = _gamma(stage.phi.n_outputs + 8)
         floors.append(np.sqrt(3.0) * (rows * (error + gamma * size) + gamma * np.abs(a)))
-        size, error = A_norm * size + float(np.linalg.norm(a)), A_norm * error + gamma * (float(np.linalg.norm(rows)) * size + float(np.linalg.norm(a)))
+        error = A_norm * error + gamma * (float(np.linalg.norm(rows)) * size + float(np.linalg.norm(a)))
+        size = A_norm * size + float(np.linalg.norm(a))
     return floors
 
 

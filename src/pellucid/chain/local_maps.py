@@ -50,13 +50,16 @@ def _backwards(chain: Chain, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _to_winners(W: np.ndarray, winners: np.ndarray, n_rows: int) -> np.ndarray:
     """Move the weight of each group, W (K, c, g), to the row that won it, winners (K, g)."""
-    K, c, g = W.shape
+    K, c, _ = W.shape
     target = (np.arange(K * c)[:, None] * n_rows + np.repeat(winners, c, axis=0)).ravel()
     return np.bincount(target, weights=W.reshape(-1), minlength=K * c * n_rows).reshape(K, c, n_rows)
 
 
 def unit_maps(chain: Chain, code: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For one code (columns,): the pre-activations of every stage and the outputs as affine maps of the input, [(G (rows, d), g (rows,))]."""
+    """For one code (columns,): the pre-activations of every stage, then the outputs, as affine maps of the input.
+
+    [(G (rows, d), g (rows,)), ...].
+    """
     code = np.asarray(code)
     S, s = np.eye(chain.n_inputs), np.zeros(chain.n_inputs)
     maps = []

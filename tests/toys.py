@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from conftest import random_layers, relu_network
+from networks import random_layers, relu_network
 
 import pellucid as pel
 
