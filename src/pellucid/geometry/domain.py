@@ -53,7 +53,8 @@ def _order(box: Box, names: Sequence[str]) -> np.ndarray | None:
     if missing:
         extra = [n for n in box.names if n not in names]
         unknown = f", '{extra[0]}' is unknown" if extra else ""
-        raise DomainError(f"the box's names are not the network's: '{missing[0]}' is missing{unknown}. The network's are: {', '.join(names)}")
+        raise DomainError(f"the box's names are not the network's: '{missing[0]}' is missing{unknown}. "
+                          f"The network's are: {', '.join(names)}")
     return np.array([box.names.index(n) for n in names])
 
 

@@ -178,7 +178,8 @@ def _feature(box: Box, index: dict[str, int], f) -> int:
             from difflib import get_close_matches
 
             near = get_close_matches(f, index, n=1)
-            raise DomainError(f"no feature is called '{f}'; " + (f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(index)}"))
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(index)}"
+            raise DomainError(f"no feature is called '{f}'; {hint}")
         return index[f]
     j = int(f)
     if not -box.n_inputs <= j < box.n_inputs:
