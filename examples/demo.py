@@ -37,7 +37,7 @@ def main() -> None:
     skops.io.dump(model, out / "model.skops")
     held_out.join(y_held_out).to_csv(out / "held_out.csv", index=False)
 
-    print(f"A network of 30-32-16-1 units was trained on {len(seen)} tumours; it is explained on the {len(held_out)} held out.\n", flush=True)
+    print(f"A 30-32-16-1 network was trained on {len(seen)} tumours; it is explained on the {len(held_out)} held out.\n", flush=True)
     arguments = ["explain", str(out / "model.skops"), str(out / "held_out.csv"), "--target", "diagnosis", "--out", str(out)]
     print("$ pellucid " + shlex.join(arguments), flush=True)
     raise SystemExit(subprocess.run([sys.executable, "-m", "pellucid.cli", *arguments]).returncode)

@@ -73,7 +73,9 @@ def main() -> None:
     print(changes.to_frame()[["from", "to", "scaled length", "jump"]].to_string(index=False, float_format="%.3f"))
     print(f"Never chosen here: {', '.join(changes.never_given) or 'none'}\n")
     islands = pel.enclaves(atlas)
-    print(f"{len(islands)} enclaves" + (":\n" + islands.to_frame(enclosed_only=True)[["class", "touches", "share"]].to_string(index=False) if len(islands) else ""))
+    print(f"{len(islands)} enclaves")
+    if len(islands):
+        print(islands.to_frame(enclosed_only=True)[["class", "touches", "share"]].to_string(index=False))
 
     args.out.mkdir(parents=True, exist_ok=True)
     ax = pel.plot.class_map(atlas, colours="ordered", title=f"Bit rate that Pensieve chooses, while {args.rate:g} kbit/s plays")

@@ -40,7 +40,8 @@ def train(n: int, seed: int) -> MLPRegressor:
     X = np.random.default_rng(seed).random((n, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return MLPRegressor(hidden_layer_sizes=(32, 32), max_iter=60, learning_rate_init=3e-3, batch_size=256, random_state=seed).fit(X, piecewise(X))
+        model = MLPRegressor(hidden_layer_sizes=(32, 32), max_iter=60, learning_rate_init=3e-3, batch_size=256, random_state=seed)
+        return model.fit(X, piecewise(X))
 
 
 def ranked_right(description: pel.Description, relevant: tuple[str, ...]) -> dict[str, float]:

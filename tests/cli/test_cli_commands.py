@@ -9,7 +9,8 @@ import pellucid as pel
 
 
 def test_regions_prints_a_summary_and_saves_the_atlas(cli, files):
-    result = cli("regions", files.several, "--box", "-2:2", "--free", "age,debt", "--fix", "income=0.5", "--by", "class", "--out", files.out / "atlas")
+    result = cli("regions", files.several, "--box", "-2:2", "--free", "age,debt", "--fix", "income=0.5", "--by", "class",
+                 "--out", files.out / "atlas")
     assert result.exit_code == 0, result.stderr
     atlas = pel.load_atlas(files.out / "atlas")
     assert f"{atlas.n_regions} linear regions" in result.stdout

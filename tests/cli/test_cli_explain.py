@@ -47,8 +47,8 @@ def undrawn(monkeypatch):
 
 
 def test_what_the_user_asks_for_is_done(cli, files, undrawn):
-    result = cli("explain", files.binary, files.data, "-t", "answer", "--drop", "id", "--free", "age,debt", "--at", "row:3", "--fix", "rate=0.5",
-                 "--range", "age=-1:2", "-o", files.out)
+    result = cli("explain", files.binary, files.data, "-t", "answer", "--drop", "id", "--free", "age,debt", "--at", "row:3",
+                 "--fix", "rate=0.5", "--range", "age=-1:2", "-o", files.out)
     assert result.exit_code == 0, result.stderr
     domain = pel.load_atlas(files.out / "atlas").domain
     assert domain.axes == ("age", "debt")
@@ -122,7 +122,8 @@ def test_wrong_options_end_in_a_message(cli, files, change, words):
 
 
 def test_absent_columns_are_named(cli, files, save_table):
-    result = cli("explain", files.binary, save_table(files.table.drop(columns="rate"), files.folder / "few.csv"), "-t", "answer", "-o", files.out)
+    data = save_table(files.table.drop(columns="rate"), files.folder / "few.csv")
+    result = cli("explain", files.binary, data, "-t", "answer", "-o", files.out)
     assert result.exit_code == 2
     assert "lacks 1 of the 4 columns" in result.stderr
     assert "'rate'" in result.stderr
@@ -172,7 +173,8 @@ def test_interrupted_it_keeps_what_it_found(cli, files, monkeypatch, random_netw
 def test_as_a_process(files):
     """Exit codes, streams and silence of the real command."""
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "pellucid.cli", *map(str, arguments)], capture_output=True, text=True, cwd=files.folder)
+        command = [sys.executable, "-m", "pellucid.cli", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=files.folder)
 
     done = run("explain", files.binary, files.data, "-t", "answer", "--quiet", "-o", files.out)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -10,6 +10,7 @@ import typer
 
 from . import explain, regions
 from .doctor import doctor
+from .options import option
 
 app = typer.Typer(help="Exact and certified explanation of neural networks.", no_args_is_help=True, add_completion=False,
                   rich_markup_mode="rich", pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +36,7 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(epilog="Exit codes: 0 done, 1 a bug, 2 wrong input, 3 done in part (a budget ran out), 130 interrupted.")
-def _common(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _common(version: Annotated[bool, option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
     """Exact and certified explanation of neural networks.
 
     Start with [bold]pellucid explain MODEL DATA.csv --target COLUMN[/bold].

@@ -87,10 +87,10 @@ def _stop(message: str, code: int) -> None:
     raise typer.Exit(code)
 
 
-def pairs(given: list[str], option: str) -> dict[str, str]:
+def pairs(given: list[str] | None, option: str) -> dict[str, str]:
     """NAME=VALUE options as a dict."""
     out = {}
-    for item in given:
+    for item in given or ():
         name, equals, value = item.rpartition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{option} takes NAME=VALUE, got '{item}'")
@@ -115,6 +115,12 @@ def number(text: str, option: str) -> float:
         return float(text)
     except ValueError as e:
         raise typer.BadParameter(f"{option} takes a number, got '{text}'") from e
+
+
+def settings(fix: list[str] | None, ranges: list[str] | None) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """--fix and --range, read."""
+    fixed = {name: number(value, "--fix") for name, value in pairs(fix, "--fix").items()}
+    return fixed, {name: interval(value, "--range") for name, value in pairs(ranges, "--range").items()}
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -12,7 +12,8 @@ import typer
 
 from .console import WRONG_INPUT, Console, guarded
 
-NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "narwhals", "onnx", "onnxruntime", "matplotlib", "jinja2", "typer", "rich", "threadpoolctl")
+NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "narwhals", "onnx", "onnxruntime", "matplotlib", "jinja2", "typer", "rich",
+          "threadpoolctl")
 EXTRAS = {"sklearn": ("scikit-learn", "skops"), "torch": ("torch",), "keras": ("keras",)}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as o
-from .console import INTERRUPTED, PARTIAL, Console, guarded, interval, listed, number, pairs
+from .console import INTERRUPTED, PARTIAL, Console, guarded, listed, settings
 
 if TYPE_CHECKING:
     from ..atlas import Atlas
@@ -28,14 +28,15 @@ pellucid explain model.onnx credit.csv.gz --target default --drop ID --trim 1 --
 
 def explain(
     model: o.Model,
-    data: Annotated[Path, typer.Argument(metavar="DATA", show_default=False, help="Rows to explain it on: .csv, .csv.gz, .tsv or .parquet.")],
-    target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="The column that holds the right answer.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where report, pictures and atlas go.")] = Path("out/explain"),
-    free: o.Free = [],
-    at: Annotated[str, typer.Option("--at", metavar="median|mean|row:N", rich_help_panel=o.PLANE,
-                                    help="Where the other features stand: the data's median or mean, or one of its rows.")] = "median",
-    fix: o.Fix = [],
-    range_: o.Range = [],
+    data: Annotated[Path, typer.Argument(metavar="DATA", show_default=False,
+                                         help="Rows to explain it on: .csv, .csv.gz, .tsv or .parquet.")],
+    target: o.Target = None,
+    out: Annotated[Path, o.option("--out", "-o", shown="DIR", help="Where report, pictures and atlas go.")] = Path("out/explain"),
+    free: o.Free = None,
+    at: Annotated[str, o.option("--at", shown="median|mean|row:N", panel=o.PLANE,
+                                help="Where the other features stand: the data's median or mean, or one of its rows.")] = "median",
+    fix: o.Fix = None,
+    range_: o.Range = None,
     trim: o.Trim = 0.0,
     class_names: o.ClassNames = None,
     columns: o.Columns = None,
@@ -58,11 +59,11 @@ def explain(
     with guarded(console, debug):
         from ..report import ask, ran_out
 
-        fixed = {name: number(v, "--fix") for name, v in pairs(fix, "--fix").items()}
-        ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
+        fixed, ranges = settings(fix, range_)
         with console.step(f"reading {model} and {data}"):
-            question = ask(model, data, target=target, free=free, at=at, fix=fixed, ranges=ranges, trim=trim, class_names=listed(class_names),
-                           columns=listed(columns), drop=listed(drop) or (), skip_unusable=skip_unusable, link=link)
+            question = ask(model, data, target=target, free=free or (), at=at, fix=fixed, ranges=ranges, trim=trim,
+                           class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
+                           skip_unusable=skip_unusable, link=link)
         for note in question.notes:
             console.remark(f"note: {note}")
         atlas = _enumerated(console, question, out, max_regions=max_regions, max_seconds=max_seconds, threads=threads)

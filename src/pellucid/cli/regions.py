@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as o
-from .console import INTERRUPTED, PARTIAL, Console, guarded, interval, listed, number, pairs
+from .console import INTERRUPTED, PARTIAL, Console, guarded, interval, listed, settings
 
 if TYPE_CHECKING:
     from ..atlas import Atlas
@@ -25,17 +25,18 @@ pellucid regions model.skops --data loans.csv --free age,income --at median
 
 def regions(
     model: o.Model,
-    free: o.Free = [],
-    box: Annotated[str | None, typer.Option("--box", metavar="LOW:HIGH", rich_help_panel=o.PLANE, help="Range of every feature.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", metavar="DATA", rich_help_panel=o.PLANE, help="Rows whose bounding box is the range.")] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="centre|median|mean|row:N", rich_help_panel=o.PLANE,
-                                           help="Where the other features stand; default: the centre of the box, with --data the median.")] = None,
-    fix: o.Fix = [],
-    range_: o.Range = [],
-    by: Annotated[str | None, typer.Option("--by", metavar="class|top2", help="Also split regions by the class given, or by the first two.")] = None,
-    threshold: Annotated[float, typer.Option("--threshold", help="Probability from which a single sigmoid output gives its class.")] = 0.5,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Save the atlas here; .csv or .parquet: its table.")] = None,
-    target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="A column of DATA that is no input: the answer.")] = None,
+    free: o.Free = None,
+    box: Annotated[str | None, o.option("--box", shown="LOW:HIGH", panel=o.PLANE, help="Range of every feature.")] = None,
+    data: Annotated[Path | None, o.option("--data", shown="DATA", panel=o.PLANE, help="Rows whose bounding box is the range.")] = None,
+    at: Annotated[str | None, o.option("--at", shown="centre|median|mean|row:N", panel=o.PLANE,
+                                       help="Where the others stand; default: the centre of the box, with --data the median.")] = None,
+    fix: o.Fix = None,
+    range_: o.Range = None,
+    trim: o.Trim = 0.0,
+    by: Annotated[str | None, o.option("--by", shown="class|top2", help="Also split regions by the class given, or the first two.")] = None,
+    threshold: Annotated[float, o.option("--threshold", help="Probability from which a single sigmoid output gives its class.")] = 0.5,
+    out: Annotated[Path | None, o.option("--out", "-o", shown="DIR", help="Save the atlas here; .csv or .parquet: its table.")] = None,
+    target: o.Target = None,
     class_names: o.ClassNames = None,
     columns: o.Columns = None,
     drop: o.Drop = None,
@@ -56,17 +57,17 @@ def regions(
 
         if (box is None) == (data is None):
             raise typer.BadParameter("give the range of the features, either by --box LOW:HIGH or by --data FILE")
-        if data is None and (target or columns or drop or skip_unusable):
-            raise typer.BadParameter("--target, --columns, --drop and --skip-unusable speak of the rows of --data")
-        fixed = {name: number(v, "--fix") for name, v in pairs(fix, "--fix").items()}
-        ranges = {name: interval(v, "--range") for name, v in pairs(range_, "--range").items()}
+        if data is None and (target or columns or drop or skip_unusable or trim):
+            raise typer.BadParameter("--target, --columns, --drop, --skip-unusable and --trim speak of the rows of --data")
+        fixed, ranges = settings(fix, range_)
         names = listed(class_names)
         with console.step(f"reading {model}"):
             if box is not None:
-                net, plane = _boxed(model, interval(box, "--box"), free, at or "centre", fixed, ranges, link, names)
+                net, plane = _boxed(model, interval(box, "--box"), free or (), at or "centre", fixed, ranges, link, names)
             else:
-                net, plane = _of_data(model, data, free=free, at=at or "median", fix=fixed, ranges=ranges, link=link, class_names=names,
-                                      target=target, columns=listed(columns), drop=listed(drop) or (), skip_unusable=skip_unusable)
+                net, plane = _of_data(model, data, free=free or (), at=at or "median", fix=fixed, ranges=ranges, trim=trim, link=link,
+                                      class_names=names, target=target, columns=listed(columns), drop=listed(drop) or (),
+                                      skip_unusable=skip_unusable)
         try:
             with console.progress("finding regions") as progress:
                 atlas = linear_regions(net, plane, by=by, threshold=threshold, max_regions=max_regions, max_seconds=max_seconds,
@@ -88,7 +89,7 @@ def _boxed(model: Path, bounds: tuple[float, float], free, at: str, fix, ranges,
     """The network, and the plane through the box's centre (moved by `fix`)."""
     import numpy as np
 
-    from ..geometry import Box
+    from ..geometry import Box, Slice
     from ..importers import load
     from ..report import chosen_features, feature_number
 
@@ -103,7 +104,9 @@ def _boxed(model: Path, bounds: tuple[float, float], free, at: str, fix, ranges,
         x0[feature_number(net, name)] = value
     pair = chosen_features(net, free) if free or net.n_inputs != 2 else (0, 1)
     box = Box(np.minimum(lower, x0), np.maximum(upper, x0), net.feature_names)
-    return net, box.slice(free=pair, at=x0)
+    plane = box.slice(free=pair, at=x0)
+    assert isinstance(plane, Slice)
+    return net, plane
 
 
 def _of_data(model: Path, data: Path, **how) -> tuple[Network, Slice]:

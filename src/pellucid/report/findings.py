@@ -123,8 +123,9 @@ def _enclaves(study: Study) -> str:
         return "No class has an enclave inside another one." if study.atlas.is_complete else ""
     frame = found.to_frame(enclosed_only=True)
     largest = frame.iloc[0]
-    return (f"There {'is one enclave' if n == 1 else f'are {n} enclaves'}, islands of one class inside another; the largest, '{largest['class']}' "
-            f"inside '{largest['touches']}', covers {percent(float(largest['share']))} of the plane.")
+    count = "is one enclave" if n == 1 else f"are {n} enclaves"
+    return (f"There {count}, islands of one class inside another; the largest, '{largest['class']}' inside "
+            f"'{largest['touches']}', covers {percent(float(largest['share']))} of the plane.")
 
 
 def _weights(study: Study) -> str:
@@ -133,7 +134,8 @@ def _weights(study: Study) -> str:
     if len(top) == 0:
         return "No feature changes the answer anywhere on this plane."
     parts = [f"{row.feature} ({row.total:.3g})" for row in top.itertuples()]
-    return f"Averaged over the {'plane' if study.atlas.is_complete else 'explored part'}, {quantity_name(study)} depends most on {listing(parts)}, each over its range in the data."
+    where = "plane" if study.atlas.is_complete else "explored part"
+    return f"Averaged over the {where}, {quantity_name(study)} depends most on {listing(parts)}, each over its range in the data."
 
 
 def _directions(study: Study) -> list[str]:

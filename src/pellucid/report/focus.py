@@ -84,8 +84,8 @@ def _off_faces(rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
 def axis_features(net: Network, X: np.ndarray) -> np.ndarray:
     """(d,) whether a feature can be an axis: a number with more than two values in the data."""
     number = np.array([c.values is None for c in net.table.columns]) if net.table else np.ones(X.shape[1], dtype=bool)
-    varies = (X > X.min(axis=0)) & (X < X.max(axis=0))
-    return number & varies.any(axis=0)
+    low, high = X.min(axis=0), X.max(axis=0)
+    return number & ((low < X) & (high > X)).any(axis=0)
 
 
 def spread_rows(X: np.ndarray, n: int) -> np.ndarray:
@@ -146,7 +146,8 @@ def _most_frequent(rows: np.ndarray) -> np.ndarray:
     return values[counts.argmax()]
 
 
-def data_box(net: Network, X: np.ndarray, x0: np.ndarray, *, trim: float = 0.0, ranges: Mapping[str, tuple[float, float]] | None = None) -> Box:
+def data_box(net: Network, X: np.ndarray, x0: np.ndarray, *, trim: float = 0.0,
+             ranges: Mapping[str, tuple[float, float]] | None = None) -> Box:
     """The bounding box of the rows, numbers cut to their trim..100-trim percentiles, then `ranges`; stretched to hold x0."""
     if not 0 <= trim < 50:
         raise ValueError(f"--trim {trim:g}: a percentage from 0 to below 50 is needed")

@@ -84,7 +84,8 @@ def _in_order(names) -> bool:
 
 def _importance(study: Study, folder: Path) -> Picture:
     top = study.main.top(5)
-    alt = f"Bars of total weight for {quantity_name(study)}. The longest: {listing(f'{r.feature} {r.total:.3g}' for r in top.itertuples())}."
+    longest = listing(f"{r.feature} {r.total:.3g}" for r in top.itertuples())
+    alt = f"Bars of total weight for {quantity_name(study)}. The longest: {longest}."
     n = min(study.question.network.n_inputs, 20)
     title = f"Total weights for {quantity_name(study)}"
     return _picture(folder, "importance", lambda ax: plots.importance(study.main, ax, n=n, title=title), alt,

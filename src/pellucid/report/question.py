@@ -26,6 +26,7 @@ class Question:
     """A network, the rows that it was asked about, and the plane to explain it over.
 
     free: the two features that move; chosen: whether the user chose them. at: where the others stand, in words.
+    fixed, ranges: features that stand elsewhere, and whose range is another, as asked; trim: percent cut off the others' ranges.
     notes: remarks that a reader has to see.
     """
 
@@ -41,6 +42,7 @@ class Question:
     chosen: bool
     at: str
     fixed: tuple[str, ...]
+    ranges: tuple[str, ...]
     trim: float
     notes: tuple[str, ...]
 
@@ -74,8 +76,9 @@ def ask(model: str | os.PathLike, data: str | os.PathLike, *, target: str | None
     _refuse_flat(box, pair)
     plane = box.slice(free=pair, at=x0)
     assert isinstance(plane, Slice)
+    fixed = tuple(f"{k} = {v:g}" for k, v in (fix or {}).items())
     return Question(model, data, net, rows, answers, score_model(net, rows.X, answers.y), size, plane, pair, bool(free), words,
-                    tuple(f"{k} = {v:g}" for k, v in (fix or {}).items()), trim, _remarks(net, rows, answers, pair, trim))
+                    fixed, tuple(ranges or ()), trim, _remarks(net, rows, answers, pair, trim))
 
 
 def _pair(net: Network, size: Influence, free: Sequence[str]) -> tuple[int, int]:

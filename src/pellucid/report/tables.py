@@ -54,8 +54,8 @@ def totals_table(study: Study, most: int = SOME_ROWS) -> Table:
     words = {"up": "rises everywhere", "down": "falls everywhere", "mixed": "both", "none": "no effect"}
     if not study.atlas.is_complete:
         words |= {"up": "rises where explored", "down": "falls where explored"}
-    rows = [(r.feature + (f" [{unit[r.feature]}]" if unit[r.feature] else ""), number(r.total), number(r.signed), number(r.min), number(r.max),
-             share(r.first), words[r.direction]) for r in frame.itertuples()]
+    rows = [(r.feature + (f" [{unit[r.feature]}]" if unit[r.feature] else ""), number(r.total), number(r.signed), number(r.min),
+             number(r.max), share(r.first), words[r.direction]) for r in frame.itertuples()]
     caption = f"Total weights for {quantity_name(study)}" + _cut(len(rows), study.question.network.n_inputs, "features")
     return Table(caption, ("feature", "total", "signed mean", "smallest", "largest", "ranks first on", "with the feature it"), rows,
                  frozenset({1, 2, 3, 4, 5}))
@@ -90,31 +90,29 @@ def enclaves_table(study: Study) -> Table | None:
         return None
     frame = study.enclaves.to_frame(enclosed_only=True)
     rows = [(r["class"], r["touches"], share(float(r["share"])), str(r["rows"])) for _, r in frame.head(MOST_ROWS).iterrows()]
-    return Table("Enclaves" + _cut(len(rows), len(frame), "enclaves"), ("class", "inside", "share of the plane", "regions"), rows, frozenset({2, 3}))
+    head = ("class", "inside", "share of the plane", "regions")
+    return Table("Enclaves" + _cut(len(rows), len(frame), "enclaves"), head, rows, frozenset({2, 3}))
 
 
 def tipping_table(study: Study, turning: TippingPoints) -> Table:
     """The longest segments on which the weight of one feature changes its sign."""
-    x, y = study.axes
     frame = turning.to_frame()
-    rows = [(_point(r[f"{x} from"], r[f"{y} from"]), _point(r[f"{x} to"], r[f"{y} to"]), number(r["weight rising"]), number(r["weight falling"]),
-             number(r["scaled length"])) for _, r in frame.head(FEW_ROWS).iterrows()]
+    rows = [(*_ends(study, r), number(r["weight rising"]), number(r["weight falling"]), number(r["scaled length"]))
+            for _, r in frame.head(FEW_ROWS).iterrows()]
     none = f"{turning.feature}: there is none on this plane."
     if not study.atlas.is_complete:
         none = f"{turning.feature}: there is none where the plane was explored."
     longest = f" (the {len(rows)} longest)" if len(rows) < len(frame) else ""
     return Table(f"{turning.feature}: {len(frame)} segment{'s' * (len(frame) != 1)}{longest}",
-                 (f"from ({x}, {y})", "to", "slope on one side", "on the other", "length"), rows, frozenset({2, 3, 4}), none)
+                 (f"from ({', '.join(study.axes)})", "to", "slope on one side", "on the other", "length"), rows, frozenset({2, 3, 4}), none)
 
 
 def abrupt_table(study: Study) -> Table:
     """Where neighbours' linear models differ most."""
-    x, y = study.axes
-    frame = study.abrupt.to_frame()
-    rows = [(_point(r[f"{x} from"], r[f"{y} from"]), _point(r[f"{x} to"], r[f"{y} to"]), number(r["change"]), str(r["feature"]), number(r["scaled length"]))
-            for _, r in frame.iterrows()]
+    rows = [(*_ends(study, r), number(r["change"]), str(r["feature"]), number(r["scaled length"]))
+            for _, r in study.abrupt.to_frame().iterrows()]
     return Table(f"Borders across which the weights for {quantity_name(study)} change most",
-                 (f"from ({x}, {y})", "to", "change", "most in", "length"), rows, frozenset({2, 4}))
+                 (f"from ({', '.join(study.axes)})", "to", "change", "most in", "length"), rows, frozenset({2, 4}))
 
 
 def regions_table(study: Study) -> Table:
@@ -123,7 +121,8 @@ def regions_table(study: Study) -> Table:
     largest = np.argsort(-atlas.volume, kind="stable")[:FEW_ROWS]
     label = [atlas.class_label(int(atlas.first[k])) for k in largest] if atlas.by else [""] * len(largest)
     points = [atlas[int(k)].interior_point for k in largest]
-    rows = [(str(int(k)), *((name,) if atlas.by else ()), share(float(atlas.volume[k] / atlas.domain.polygon.area)), _point(*at), _formula(study, int(k)))
+    part = atlas.volume / atlas.domain.polygon.area
+    rows = [(str(int(k)), *((name,) if atlas.by else ()), share(float(part[k])), _point(*at), _formula(study, int(k)))
             for k, name, at in zip(largest, label, points, strict=True)]
     head = ("region", *(("class",) if atlas.by else ()), "share", f"around ({', '.join(study.axes)})", f"{quantity_name(study)} on it =")
     return Table("The largest pieces of the plane" if atlas.by else "The largest regions of the plane", head, rows)
@@ -157,6 +156,12 @@ def plane_table(study: Study) -> Table:
 
 def _point(x: float, y: float) -> str:
     return f"({number(x)}, {number(y)})"
+
+
+def _ends(study: Study, row) -> tuple[str, str]:
+    """Where a segment of a frame begins and ends."""
+    x, y = study.axes
+    return _point(row[f"{x} from"], row[f"{y} from"]), _point(row[f"{x} to"], row[f"{y} to"])
 
 
 def _cut(shown: int, there: int, what: str) -> str:

@@ -94,8 +94,8 @@ def _class_numbers(net: Network, present: list[str], known: Sequence[str]) -> tu
     nameless = list(known) == [f"class {k}" for k in range(net.n_classes)]
     if len(present) == net.n_classes and nameless:
         pairs = ", ".join(f"output {k} is '{v}'" for k, v in enumerate(present)) if net.n_outputs > 1 else f"'{present[1]}' is the output's"
-        return {v: k for k, v in enumerate(present)}, (f"the model does not name its classes; the target's values were taken for them in sorted "
-                                                       f"order: {pairs}. If that is not theirs, give --class-names",)
+        note = f"the model does not name its classes; the target's values were taken for them in sorted order: {pairs}"
+        return {v: k for k, v in enumerate(present)}, (f"{note}. If that is not theirs, give --class-names",)
     return None, ()
 
 
