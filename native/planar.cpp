@@ -65,7 +65,7 @@ class Walker {
         while (stack_.size() > given_) {
             if (pool_.stopped() || pool_.enough(segment_)) return abandon();
             if (--until_poll_ <= 0) poll();
-            if (pool_.hungry.load(std::memory_order_relaxed) > 0 && stack_.size() > given_ + 1) give();
+            if (pool_.wants_work() && stack_.size() > given_ + 1) give();
             auto cell = pop();
             follow(*cell);
             free_.push_back(std::move(cell));
@@ -82,7 +82,7 @@ class Walker {
 
     void report() {
         pool_.found.fetch_add(found_, std::memory_order_relaxed);
-        pool_.share.fetch_add(share_ / p_.whole, std::memory_order_relaxed);
+        pool_.add_share(share_ / p_.whole);
         found_ = 0;
         share_ = 0;
     }

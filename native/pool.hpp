@@ -1,6 +1,6 @@
 // Threads, budgets and the order of the output of one run.
 //
-// Each thread walks its own cells depth first and shares nothing. A thread without work raises `hungry`; the others
+// Each thread walks its own cells depth first and shares nothing. A thread without work raises `hungry_`; the others
 // look at that flag between cells and give away the cell at the bottom of their stack, the last one in their order and
 // likely the largest. See output.hpp for how the order of the result survives this.
 #pragma once
@@ -34,7 +34,7 @@ class Pool {
     using Work = std::function<void(Pool&)>;
 
     static constexpr size_t CHUNK = size_t(1) << 18;  // bytes of rows that a segment gathers before it moves them
-    static constexpr auto ALONE = std::chrono::milliseconds(2);  // more threads than one do not pay in shorter runs
+    static constexpr auto ALONE = std::chrono::milliseconds(1);  // more threads than one do not pay in shorter runs
 
     Pool(Budget budget, Shape shape, Frame frame) : budget_(budget), shape_(shape), frame_(frame) {}
     ~Pool() {
@@ -73,7 +73,7 @@ class Pool {
     // The next cell to start from, the earliest in the order; null when there will be none.
     std::unique_ptr<Task> next(Segment*& segment) {
         std::unique_lock lock(mutex_);
-        ++hungry;
+        ++hungry_;
         --busy_;
         for (;;) {
             if (stop_ || (busy_ == 0 && waiting_ == 0)) break;
@@ -81,7 +81,7 @@ class Pool {
                 for (Piece* p = front_; p; p = p->after)
                     if (p->task) {
                         --waiting_;
-                        --hungry;
+                        --hungry_;
                         ++busy_;
                         segment = p;
                         return std::move(p->task);
@@ -102,6 +102,11 @@ class Pool {
     void abandon(std::unique_ptr<Task> task) {
         std::lock_guard lock(mutex_);
         abandoned_.push_back(std::move(task));
+    }
+
+    // Somebody is idle for whom nothing lies ready: a sleeper who has not woken yet must not be given cell after cell.
+    bool wants_work() const {
+        return hungry_.load(std::memory_order_relaxed) > waiting_.load(std::memory_order_relaxed);
     }
 
     bool stopped() const { return stop_.load(std::memory_order_relaxed); }
@@ -139,7 +144,12 @@ class Pool {
 
     double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
 
-    std::atomic<int> hungry{0};
+    void add_share(double done) {  // fetch_add for double is not in every standard library yet
+        double before = share.load(std::memory_order_relaxed);
+        while (!share.compare_exchange_weak(before, before + done, std::memory_order_relaxed)) {
+        }
+    }
+
     std::atomic<int64_t> found{0};
     std::atomic<double> share{0.0};
     Result result;
@@ -168,7 +178,8 @@ class Pool {
     std::vector<int64_t> base_;
     std::vector<std::unique_ptr<Task>> abandoned_;
     Piece* front_ = nullptr;
-    int busy_ = 0, waiting_ = 0;
+    int busy_ = 0;
+    std::atomic<int> hungry_{0}, waiting_{0};  // idle threads; cells that nobody has taken yet
     bool helped_ = false, done_ = false, finished_ = false, complete_ = false;
     int running_ = 0;
     std::atomic<bool> stop_{false};
