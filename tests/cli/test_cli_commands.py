@@ -60,3 +60,18 @@ def test_version_and_no_arguments(cli):
     assert cli("--version").stdout.startswith("pellucid ")
     assert "explain" in cli().output
     assert cli("expalin").exit_code == 2
+
+
+def test_a_terminal_gets_a_progress_bar(monkeypatch):
+    """What the engine reports is what the bar shows; without a terminal there is none."""
+    from pellucid.cli.console import Console
+    from pellucid.regions import Progress
+
+    with Console().progress("finding") as report:
+        assert report is None
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with Console().progress("finding") as report:
+        report(Progress(1234, 0.5, 1.0))
+    with Console(quiet=True).progress("finding") as report:
+        assert report is None

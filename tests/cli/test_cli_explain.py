@@ -147,6 +147,7 @@ def test_a_budget_that_runs_out_gives_part_of_the_answer(cli, files, undrawn):
     page = (files.out / "report.html").read_text()
     assert "This map is not complete" in page
     assert "all of them, exactly" not in page
+    assert "Share of the explored part" in page
     assert not pel.load_atlas(files.out / "atlas").is_complete
 
 
@@ -168,6 +169,14 @@ def test_interrupted_it_keeps_what_it_found(cli, files, monkeypatch, random_netw
     atlas = pel.load_atlas(files.out / "atlas")
     assert not atlas.is_complete
     assert atlas.check().status is not pel.Status.REFUTED
+
+
+def test_interrupted_while_drawing_it_keeps_the_atlas(cli, files, monkeypatch):
+    monkeypatch.setattr("pellucid.report.page.draw", lambda study, folder: signal.raise_signal(signal.SIGINT))
+    result = cli("explain", files.binary, files.data, "-t", "answer", "-o", files.out)
+    assert result.exit_code == 130
+    assert pel.load_atlas(files.out / "atlas").is_complete
+    assert not (files.out / "report.html").exists()
 
 
 def test_as_a_process(files):

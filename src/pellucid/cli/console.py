@@ -51,7 +51,7 @@ class Console:
                    TextColumn("{task.fields[regions]:,} regions"), TimeElapsedColumn())
         with Progress(*columns, console=Rich(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=1.0, regions=0)
-            yield lambda p: bar.update(task, completed=p.done, regions=p.regions)
+            yield lambda p: bar.update(task, completed=p.share, regions=p.regions)
 
 
 @contextlib.contextmanager

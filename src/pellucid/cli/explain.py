@@ -96,9 +96,14 @@ def _report(console: Console, question: Question, atlas: Atlas, out: Path) -> No
     """Describe, draw and write; then say the findings and where they are."""
     from ..report import study, write_report
 
-    with console.step("describing and drawing"):
-        result = study(question, atlas)
-        path = write_report(result, out, command="pellucid " + shlex.join(sys.argv[1:]))
+    saved = atlas.save(out / "atlas")               # first: describing a million regions may be interrupted
+    try:
+        with console.step("describing and drawing"):
+            result = study(question, atlas)
+            path = write_report(result, out, command="pellucid " + shlex.join(sys.argv[1:]), save_atlas=False)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted before the report was written; the regions are in {saved}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     for line in result.findings:
         console.say(line)
     console.say(f"report: {path}")

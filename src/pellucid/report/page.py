@@ -22,11 +22,12 @@ atlas.to_frame()            # every region, with its linear model
 pel.describe(atlas).top()   # weights of the features"""
 
 
-def write_report(study: Study, out: str | os.PathLike, *, command: str = "") -> Path:
-    """Write out/report.html, out/atlas, out/regions.parquet and out/pictures; gives the path of the page."""
+def write_report(study: Study, out: str | os.PathLike, *, command: str = "", save_atlas: bool = True) -> Path:
+    """Write out/report.html, out/regions.parquet, out/pictures and (save_atlas) out/atlas; gives the path of the page."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    study.atlas.save(out / "atlas")
+    if save_atlas:
+        study.atlas.save(out / "atlas")
     _write_table(study, out / "regions.parquet")
     pictures = draw(study, out / "pictures")
     path = out / "report.html"
@@ -62,7 +63,7 @@ def _content(study: Study, pictures: dict[str, list[Picture]], command: str) -> 
     wide = net.n_inputs > tables.SOME_ROWS
     return {
         "title": words.title(study), "lead": words.lead(study), "partial": "" if atlas.is_complete else capital(ran_out(atlas)),
-        "notes": question.notes, "findings": study.findings, "quantity": quantity_name(study),
+        "where": "on this plane" if atlas.is_complete else "where the plane was explored", "notes": question.notes, "findings": study.findings, "quantity": quantity_name(study),
         "how_to_read": words.how_to_read(study), "maps": pictures["maps"], "shares": tables.shares_table(study),
         "about_weights": words.about_weights(study), "importance": pictures["importance"], "totals": tables.totals_table(study),
         "all_totals": tables.totals_table(study, tables.MOST_ROWS) if wide else None, "weight_notes": study.main.notes,

@@ -44,7 +44,8 @@ def shares_table(study: Study) -> Table | None:
         return None
     rows = [(name, share(part)) for name, part in study.shares]
     rows += [(name, "never") for name in (study.transitions.never_given if study.transitions and study.atlas.is_complete else ())]
-    return Table("Share of the plane's area by class", ("class", "share"), rows, frozenset({1}))
+    whole = "plane" if study.atlas.is_complete else "explored part"
+    return Table(f"Share of the {whole}'s area by class", ("class", "share"), rows, frozenset({1}))
 
 
 def totals_table(study: Study, most: int = SOME_ROWS) -> Table:
