@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -74,15 +75,12 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
     g = first_A @ (domain.x0 + domain.P @ centre) + first_a
     size, error = float(np.sqrt(np.sum(G * G) + g @ g)), float(np.linalg.norm(floor))
     floors = [floor]
-    norms = _norms(chain)
-    for l, stage in enumerate(chain.stages):
-        slope, offset = _phi_size(stage.phi)
-        size, error = slope * size + offset, slope * error * (1 + 4 * UNIT) + 2 * UNIT * (slope * size + offset)
-        A_norm, rows, a = norms[l]
-        gamma = _gamma(stage.phi.n_outputs + 8)
-        floors.append(np.sqrt(3.0) * (rows * (error + gamma * size) + gamma * np.abs(a)))
-        error = A_norm * error + gamma * (float(np.linalg.norm(rows)) * size + float(np.linalg.norm(a)))
-        size = A_norm * size + float(np.linalg.norm(a))
+    for layer in _layers(chain):
+        size = layer.slope * size + layer.offset
+        error = layer.slope * error * (1 + 4 * UNIT) + 2 * UNIT * size
+        floors.append(np.sqrt(3.0) * (layer.rows * (error + layer.gamma * size) + layer.gamma * layer.a))
+        error = layer.norm * error + layer.gamma * (layer.rows_norm * size + layer.a_norm)
+        size = layer.norm * size + layer.a_norm
     return floors
 
 
@@ -99,16 +97,37 @@ def _phi_size(phi: Elementwise | Selection) -> tuple[float, float]:
     return float(np.abs(slopes).max(initial=1.0)), float(np.linalg.norm(np.abs(offsets).max(axis=1, initial=0.0)))
 
 
-_NORMS: WeakKeyDictionary[Chain, list] = WeakKeyDictionary()
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """The sizes of one phi and of the affine layer behind it: |phi(M)|_F <= slope |M|_F + offset, then A s + a."""
+
+    slope: float
+    offset: float
+    gamma: float
+    rows: np.ndarray
+    a: np.ndarray
+    norm: float
+    rows_norm: float
+    a_norm: float
 
 
-def _norms(chain: Chain) -> list[tuple[float, np.ndarray, np.ndarray]]:
-    """For the affine layer behind each stage: (an upper bound of its 2-norm, the rows' 2-norms, its offset)."""
-    found = _NORMS.get(chain)
+_LAYERS: WeakKeyDictionary[Chain, list[_Layer]] = WeakKeyDictionary()
+
+
+def _layers(chain: Chain) -> list[_Layer]:
+    """One a stage, made once for a chain."""
+    found = _LAYERS.get(chain)
     if found is None:
-        layers: list[Stage | Chain] = [*chain.stages[1:], chain]
-        found = _NORMS[chain] = [(_spectral(layer.A), _row_norms(layer.A), layer.a) for layer in layers]
+        behind: list[Stage | Chain] = [*chain.stages[1:], chain]
+        found = [_layer(stage.phi, layer.A, layer.a) for stage, layer in zip(chain.stages, behind, strict=True)]
+        _LAYERS[chain] = found
     return found
+
+
+def _layer(phi: Elementwise | Selection, A, a: np.ndarray) -> _Layer:
+    rows = _row_norms(A)
+    return _Layer(*_phi_size(phi), _gamma(phi.n_outputs + 8), rows, np.abs(a), _spectral(A), float(np.linalg.norm(rows)),
+                  float(np.linalg.norm(a)))
 
 
 def _row_norms(A) -> np.ndarray:

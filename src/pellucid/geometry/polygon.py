@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Polygon:
     vertices: np.ndarray
     faces: np.ndarray
 
-    @property
+    @cached_property
     def area(self) -> float:
         return float(shoelace(self.vertices))
 
@@ -32,9 +33,8 @@ class Polygon:
 
 def shoelace(v: np.ndarray) -> float:
     """Area of the polygon with vertices v (n, 2), positive if counter-clockwise."""
-    d = v - v[0]                    # relative to a vertex: far-off polygons lose no digits
-    x, y = d[:, 0], d[:, 1]
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+    x, y = (v[1:] - v[0]).T         # relative to a vertex: far-off polygons lose no digits
+    return 0.5 * float(x[:-1] @ y[1:] - x[1:] @ y[:-1])
 
 
 def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:

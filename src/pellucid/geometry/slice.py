@@ -38,7 +38,7 @@ class Slice:
             raise DomainError(f"Slice: the box has {d} features, x0 has {len(x0)}, P has shape {P.shape}; P must be ({d}, k)")
         if not (np.isfinite(x0).all() and np.isfinite(P).all()):
             raise DomainError("Slice: x0 and P must be finite numbers")
-        if P.shape[1] == 0 or np.linalg.matrix_rank(P / max(np.abs(P).max(), 1e-300)) < P.shape[1]:
+        if not _independent(P):
             raise DomainError(f"Slice: the {P.shape[1]} columns of P must be independent")
         A = np.zeros((0, P.shape[1])) if A is None else np.array(A, dtype=np.float64)
         b = np.zeros(0) if b is None else np.array(b, dtype=np.float64)
@@ -83,9 +83,9 @@ class Slice:
     @cached_property
     def constraints(self) -> tuple[np.ndarray, np.ndarray, tuple[tuple[str, int], ...]]:
         """G u <= h for all faces, and what each row is: ("upper", j), ("lower", j), ("box", row) or ("slice", row)."""
-        box, d = self.box, self.box.n_inputs
-        moves = np.flatnonzero(np.abs(self.P).max(axis=1) > 0)
-        fixed = np.setdiff1d(np.arange(d), moves)
+        box = self.box
+        is_moved = (self.P != 0).any(axis=1)
+        moves, fixed = np.flatnonzero(is_moved), np.flatnonzero(~is_moved)
         scale = np.maximum(1.0, np.abs(self.x0[fixed]))
         outside = fixed[(self.x0[fixed] < box.lower[fixed] - 1e-9 * scale) | (self.x0[fixed] > box.upper[fixed] + 1e-9 * scale)]
         if len(outside):
@@ -108,6 +108,15 @@ class Slice:
 
     def __repr__(self) -> str:
         return f"Slice({' x '.join(self.axes)} of {self.box.n_inputs} features)"
+
+
+def _independent(P: np.ndarray) -> bool:
+    """Are the columns independent, and is there one?"""
+    used = P != 0
+    alone = used[used.sum(axis=1) == 1]        # rows that only one column reaches: the common case needs no decomposition
+    if P.shape[1] and alone.any(axis=0).all():
+        return True
+    return bool(P.any()) and np.linalg.matrix_rank(P / np.abs(P).max()) == P.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
