@@ -77,6 +77,13 @@ def test_classes_are_matched_by_name():
     assert answers.notes == ()
 
 
+def test_names_may_be_given_to_a_model_that_has_others():
+    net = network([[1.0, 0], [0, 1]], link="softmax", class_names=["A1", "A2"])
+    answers = read_answers(net, pd.Series(["A2", "A1"], name="t"), ["good", "bad"])
+    assert answers.y.tolist() == [1, 0]
+    assert answers.class_names == ("good", "bad")
+
+
 def test_classes_are_matched_by_number_and_get_the_targets_name():
     net = network([[1.0, 0], [0, 1]], link="softmax")
     answers = read_answers(net, pd.Series([1.0, 0.0], name="t"))

@@ -63,7 +63,8 @@ def _content(study: Study, pictures: dict[str, list[Picture]], command: str) -> 
     wide = net.n_inputs > tables.SOME_ROWS
     return {
         "title": words.title(study), "lead": words.lead(study), "partial": "" if atlas.is_complete else capital(ran_out(atlas)),
-        "where": "on this plane" if atlas.is_complete else "where the plane was explored", "notes": question.notes, "findings": study.findings, "quantity": quantity_name(study),
+        "where": "on this plane" if atlas.is_complete else "where the plane was explored",
+        "notes": question.notes, "findings": study.findings, "quantity": quantity_name(study),
         "how_to_read": words.how_to_read(study), "maps": pictures["maps"], "shares": tables.shares_table(study),
         "about_weights": words.about_weights(study), "importance": pictures["importance"], "totals": tables.totals_table(study),
         "all_totals": tables.totals_table(study, tables.MOST_ROWS) if wide else None, "weight_notes": study.main.notes,

@@ -87,11 +87,12 @@ def _classes(net: Network, column: pd.Series, names) -> Answers:
 
 def _class_numbers(net: Network, present: list[str], known: Sequence[str]) -> tuple[dict[str, int] | None, tuple[str, ...]]:
     """Value of the target -> class number, and how it was found where that is a guess."""
-    if set(present) <= set(known):
-        return {v: list(known).index(v) for v in present}, ()
+    for names in (known, net.class_names):          # the names that the user gave, then the model's own
+        if set(present) <= set(names):
+            return {v: list(names).index(v) for v in present}, ()
     if set(present) <= {str(k) for k in range(net.n_classes)}:
         return {v: int(v) for v in present}, ()
-    nameless = list(known) == [f"class {k}" for k in range(net.n_classes)]
+    nameless = list(net.class_names) == [f"class {k}" for k in range(net.n_classes)]
     if len(present) == net.n_classes and nameless:
         pairs = ", ".join(f"output {k} is '{v}'" for k, v in enumerate(present)) if net.n_outputs > 1 else f"'{present[1]}' is the output's"
         note = f"the model does not name its classes; the target's values were taken for them in sorted order: {pairs}"
