@@ -29,7 +29,7 @@ class Table:
 
 def number(x: float) -> str:
     """Four significant digits, with a true minus sign; short forms for the very large and small."""
-    text = f"{x:.4g}" if abs(x) < 1e5 else f"{x:,.0f}" if abs(x) < 1e9 else f"{x:.3e}"
+    text = f"{x:.4g}" if abs(x) < 9999.5 else f"{x:,.0f}" if abs(x) < 1e9 else f"{x:.3e}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -126,7 +126,8 @@ def regions_table(study: Study) -> Table:
     rows = [(str(int(k)), *((name,) if atlas.by else ()), share(float(part[k])), _point(*at), _formula(study, int(k)))
             for k, name, at in zip(largest, label, points, strict=True)]
     head = ("region", *(("class",) if atlas.by else ()), "share", f"around ({', '.join(study.axes)})", f"{quantity_name(study)} on it =")
-    return Table("The largest pieces of the plane" if atlas.by else "The largest regions of the plane", head, rows)
+    caption = f"The largest {'pieces' if atlas.by else 'regions'} of the plane"
+    return Table(caption, head, rows, frozenset({0, head.index("share")}))
 
 
 def _formula(study: Study, k: int, most: int = 4) -> str:
