@@ -5,41 +5,15 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "arrays.hpp"
 #include "codes.hpp"
 #include "planar.hpp"
 
-namespace nb = nanobind;
 using namespace pellucid;
 
+void bind_vertex(nb::module_& m);  // bind_vertex.cpp
+
 namespace {
-
-template <class T>
-using In1 = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using In2 = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-void expect(bool fits, const char* what) {
-    if (!fits) throw std::invalid_argument(what);
-}
-
-// Hands a column to numpy, which frees it.
-template <class T, class To = T>
-nb::object give(Column<To>& column, std::vector<size_t> shape) {
-    column.shrink();
-    To* data = column.data;
-    if (!data) data = static_cast<To*>(std::malloc(1));
-    column.data = nullptr;
-    column.size = column.capacity = 0;
-    nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
-    return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
-}
-
-template <class T>
-nb::object fresh(std::unique_ptr<T[]> block, std::vector<size_t> shape) {
-    T* data = block.release();
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-    return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
-}
 
 std::shared_ptr<Affine> dense(In2<double> A, In1<double> a) {
     expect(A.shape(0) == a.shape(0), "A and a have different numbers of rows");
@@ -72,26 +46,12 @@ std::shared_ptr<Chain> make_chain(int inputs, const std::vector<std::shared_ptr<
     return std::make_shared<Chain>(inputs, std::vector<StagePtr>(stages.begin(), stages.end()), std::move(out));
 }
 
-FinalSplit final_split(const std::string& mode, In1<double> thresholds) {
-    using Mode = FinalSplit::Mode;
-    const Mode m = mode == "argmax"   ? Mode::argmax
-                   : mode == "top2"   ? Mode::top2
-                   : mode == "labels" ? Mode::labels
-                                      : Mode::none;
-    return {m, {thresholds.data(), thresholds.data() + thresholds.shape(0)}};
-}
-
 PlanarRun* make_run(std::shared_ptr<Chain> chain, In2<double> polygon, const std::vector<In1<double>>& floors,
                     double factor, double geometric, const std::string& mode, In1<double> thresholds, int64_t max_rows,
                     double max_seconds, int64_t max_bytes, int threads) {
     expect(polygon.shape(1) == 2 && polygon.shape(0) >= 3, "the polygon needs three vertices in the plane");
-    std::vector<std::vector<double>> f;
-    for (const auto& column : floors) {
-        auto& mine = f.emplace_back(column.data(), column.data() + column.shape(0));
-        for (double& e : mine) e *= factor;
-    }
     Budget budget{max_rows, max_bytes, max_seconds, threads};
-    return new PlanarRun(std::move(chain), polygon.data(), (int)polygon.shape(0), std::move(f), geometric,
+    return new PlanarRun(std::move(chain), polygon.data(), (int)polygon.shape(0), columns(floors, factor), geometric,
                          final_split(mode, thresholds), budget);
 }
 
@@ -101,7 +61,7 @@ nb::dict take_result(PlanarRun& run) {
         run.finish();
     }
     auto& pool = run.pool();
-    Result& r = pool.result;
+    Result& r = pool.output.result;
     const Shape shape = run.shape();
     const size_t k = (size_t)r.rows, v = r.edge_seam.size, c = (size_t)shape.outputs;
     if (!r.vertex_ptr.size) r.vertex_ptr.push(0);
@@ -201,6 +161,8 @@ NB_MODULE(_core, m) {
              })
         .def("result", &take_result);
     m.def("planar_run", &make_run, nb::rv_policy::take_ownership);
+
+    bind_vertex(m);
 
     m.def("unpack_codes", &unpack_codes);
     m.def("pack_codes", &pack_codes);

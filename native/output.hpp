@@ -1,10 +1,5 @@
-// What a run has found, in columns, in the order of the depth-first walk, which is the order of the codes.
-//
-// The walk is cut into *segments*, each written by one thread. Segments stand in a list in the order of the walk; when
-// a thread gives away its last pending cell, the segment of that cell goes right behind its own. Only the first
-// unfinished segment (the *front*) may move its rows to the final columns, so the result has the same order, and the
-// seams have the same numbers, however many threads there were. The others keep their rows until they come to the
-// front.
+// What a planar run has found, in columns, in the order of the depth-first walk, which is the order of the codes (see
+// pool.hpp for how threads keep it).
 #pragma once
 #include <cstdlib>
 #include <cstring>
@@ -19,6 +14,7 @@
 #endif
 
 #include "polygon.hpp"
+#include "pool.hpp"
 
 namespace pellucid {
 
@@ -104,9 +100,10 @@ inline int64_t bytes_of(const Shape& shape, int64_t rows, int64_t corners) {
 
 // Rows that wait for their turn, packed in pages of their own: those go back to the system as soon as the rows have
 // moved, so that waiting rows and final columns together take no more than the result.
+template <class R>
 class Parcel {
   public:
-    explicit Parcel(Rows<Seam>& rows) {
+    explicit Parcel(R& rows) {
         rows.each([&](auto& column) { size_ += padded(column.bytes()); });
         allocate();
         size_t at = 0;
@@ -125,7 +122,7 @@ class Parcel {
     }
 
     // The rows, to be read only.
-    Rows<Seam>& open() {
+    R& open() {
         size_t at = 0;
         column_ = 0;
         view_.each([&](auto& column) {
@@ -139,9 +136,9 @@ class Parcel {
 
   private:
     char* block_ = nullptr;
-    size_t size_ = 0, counts_[10] = {};
+    size_t size_ = 0, counts_[16] = {};
     int column_ = 0;
-    Rows<Seam> view_;
+    R view_;
 
     static size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -166,10 +163,9 @@ struct Segment {
     explicit Segment(int64_t id_) : id(id_) {}
 
     const int64_t id;
-    int64_t seam_count = 0;      // made so far, moved or not: the next seam is the one of this number
-    std::deque<Parcel> parcels;  // finished rows, before those of `rows`
+    int64_t seam_count = 0;  // made so far, moved or not: the next seam is the one of this number
+    std::deque<Parcel<pellucid::Rows<Seam>>> parcels;  // finished rows, before those of `rows`
     Rows<Seam> rows;
-    bool finished = false;
 
     Seam new_seam(int column, int lo, int hi) {
         int32_t* s = rows.seams.more(3);
@@ -248,5 +244,59 @@ inline void move_rows(Result& to, Rows<Seam>& r, const std::vector<int64_t>& bas
     to.rows += (int64_t)k;
     r.clear();
 }
+
+// What the pool needs of an output.
+class PlanarOutput {
+  public:
+    using Rows = pellucid::Rows<Seam>;
+    using Segment = pellucid::Segment;
+
+    PlanarOutput(Shape shape, Frame frame) : shape_(shape), frame_(frame) {}
+
+    Result result;
+    const Shape& shape() const { return shape_; }
+    bool is_ordered() const { return true; }
+
+    int64_t rows() const { return result.rows; }
+    int64_t bytes() const { return bytes_of(shape_, result.rows, (int64_t)result.edge_seam.size); }
+    int64_t rows(const Rows& r) const { return (int64_t)r.count(); }
+    int64_t bytes(const Rows& r) const { return bytes_of(shape_, rows(r), (int64_t)r.edge_seam.size); }
+
+    void begin(const Segment& s) {
+        if ((size_t)s.id >= base_.size()) base_.resize((size_t)s.id + 1, 0);
+        base_[(size_t)s.id] = (int64_t)(result.seams.size / 3);
+    }
+    void move(Rows& r, size_t leave) { move_rows(result, r, base_, shape_, leave); }
+
+    size_t room(const Rows& r, const Budget& budget) const {
+        const size_t fit = (size_t)std::min<int64_t>(rows(r), budget.max_rows - result.rows);
+        if (budget.max_bytes == INT64_MAX) return fit;
+        int64_t corners = (int64_t)result.edge_seam.size;
+        for (size_t i = 0; i < fit; ++i) {
+            if (bytes_of(shape_, result.rows + (int64_t)i, corners) >= budget.max_bytes) return i;
+            corners += r.corners.data[i];
+        }
+        return fit;
+    }
+
+    template <class Task>
+    void add_rest(const Task& task) {
+        pellucid::add_rest(result, frame_, task.cell);
+    }
+    bool has_rest() const { return result.rest_ptr.size > 1; }
+
+    // After a stop there are seams of rows that were not kept; how many depends on the threads.
+    void close(bool complete) {
+        if (complete) return;
+        int32_t last = -1;
+        for (size_t i = 0; i < result.edge_seam.size; ++i) last = std::max(last, result.edge_seam.data[i]);
+        result.seams.size = 3 * (size_t)(last + 1);
+    }
+
+  private:
+    Shape shape_;
+    Frame frame_;
+    std::vector<int64_t> base_{0};  // the number of the first seam of each segment that has come to the front
+};
 
 }  // namespace pellucid

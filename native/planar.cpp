@@ -666,8 +666,8 @@ class Walker {
         }
         const double a = area(p);
         rows.area.push(a * f.scale());
-        if (pool_.shape().first) rows.first.push(first);
-        if (pool_.shape().second) rows.second.push(second);
+        if (pool_.output.shape().first) rows.first.push(first);
+        if (pool_.output.shape().second) rows.second.push(second);
         share_ += a;
         ++found_;
     }
@@ -709,7 +709,7 @@ PlanarRun::PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, 
     if (!(problem_.whole > 0)) throw std::invalid_argument("the polygon is not counter-clockwise");
     const int words = net.packing.words;
     std::fill_n(root_->code.need(words + 1), words, uint64_t(0));
-    pool_ = std::make_unique<Pool<Cell>>(budget, shape(), f);
+    pool_ = std::make_unique<Pool<Cell>>(budget, PlanarOutput(shape(), f));
 }
 
 void PlanarRun::start() {

@@ -7,15 +7,10 @@
 
 #include "chain.hpp"
 #include "envelope.hpp"
-#include "pool.hpp"
+#include "final_split.hpp"
+#include "output.hpp"
 
 namespace pellucid {
-
-// How regions are divided by the outputs y.
-struct FinalSplit {
-    enum class Mode { none, argmax, top2, labels } mode = Mode::none;
-    std::vector<double> thresholds;  // labels: bit j of `first` is set where y_j > thresholds[j]
-};
 
 // A cell on its way through the chain: a polygon on which the pieces of all units of the first `stage` stages are
 // known, but for those of `open`.
@@ -51,6 +46,9 @@ struct Problem {
     double geometric;                         // distance below which slivers are not cut off, in kernel coordinates
     double whole;                             // area of the polygon there
 };
+
+template <class Task>
+using Pool = BasicPool<Task, PlanarOutput>;
 
 class PlanarRun {
   public:

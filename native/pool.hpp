@@ -2,10 +2,17 @@
 //
 // Each thread walks its own cells depth first and shares nothing. A thread without work raises `hungry_`; the others
 // look at that flag between cells and give away the cell at the bottom of their stack, the last one in their order and
-// likely the largest. See output.hpp for how the order of the result survives this.
+// likely the largest.
+//
+// The walk is so cut into *segments*, each written by one thread. Segments stand in a list in the order of the walk;
+// when a thread gives away its last pending cell, the segment of that cell goes right behind its own. Only the first
+// unfinished segment (the *front*) may move its rows to the final columns, so the result has the same order, and the
+// seams have the same numbers, however many threads there were. The others keep their rows until they come to the
+// front. An output that needs no order takes rows as they come.
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <exception>
 #include <functional>
@@ -15,8 +22,6 @@
 #include <thread>
 #include <vector>
 
-#include "output.hpp"
-
 namespace pellucid {
 
 struct Budget {
@@ -25,19 +30,31 @@ struct Budget {
     int threads = 1;
 };
 
-// Task is what a segment starts from: a cell.
-template <class Task>
-class Pool {
+// Task is what a segment starts from: a cell. Output holds the final columns:
+//
+//     Rows, Segment                rows on their way; a segment is made from its number `id`, and has `rows` and before
+//                                  them `parcels`, which are made from rows and opened to rows
+//     is_ordered()                 must rows be moved in the order of the walk?
+//     rows(), bytes()              moved so far; rows(rows), bytes(rows): of these
+//     move(rows, leave)            behind those there are, but for the last `leave`, which become unexplored rest
+//     room(rows, budget)           how many of them still fit
+//     begin(segment)               it has come to the front
+//     add_rest(task), has_rest()   cells that were not explored
+//     close(complete)              the end
+template <class Task, class Output>
+class BasicPool {
     using Clock = std::chrono::steady_clock;
+    using Rows = typename Output::Rows;
 
   public:
-    using Work = std::function<void(Pool&)>;
+    using Segment = typename Output::Segment;
+    using Work = std::function<void(BasicPool&)>;
 
     static constexpr size_t CHUNK = size_t(1) << 18;  // bytes of rows that a segment gathers before it moves them
     static constexpr auto ALONE = std::chrono::milliseconds(1);  // more threads than one do not pay in shorter runs
 
-    Pool(Budget budget, Shape shape, Frame frame) : budget_(budget), shape_(shape), frame_(frame) {}
-    ~Pool() {
+    BasicPool(Budget budget, Output out) : output(std::move(out)), budget_(budget) {}
+    ~BasicPool() {
         cancel("cancelled");
         join();
     }
@@ -61,7 +78,7 @@ class Pool {
         stop(reason);
     }
 
-    // The end: all threads joined, everything found in `result`.
+    // The end: all threads joined, everything found in `output`.
     void finish() {
         join();
         if (error_) std::rethrow_exception(error_);
@@ -121,25 +138,28 @@ class Pool {
 
     // Only the front may say that there are enough rows: then the rows kept do not depend on the threads.
     bool enough(const Segment* segment) {
-        if (front_id_.load(std::memory_order_relaxed) != segment->id) return false;
+        if (output.is_ordered() && front_id_.load(std::memory_order_relaxed) != segment->id) return false;
         const char* reason = nullptr;
-        const int64_t rows = (int64_t)segment->rows.count(), corners = (int64_t)segment->rows.edge_seam.size;
-        if (moved_rows_.load(std::memory_order_relaxed) + rows >= budget_.max_rows)
+        if (moved_rows_.load(std::memory_order_relaxed) + output.rows(segment->rows) >= budget_.max_rows)
             reason = "max_regions";
-        else if (moved_bytes_.load(std::memory_order_relaxed) + bytes_of(shape_, rows, corners) >= budget_.max_bytes)
+        else if (moved_bytes_.load(std::memory_order_relaxed) + output.bytes(segment->rows) >= budget_.max_bytes)
             reason = "max_bytes";
         if (reason) cancel(reason);
         return reason;
     }
 
     void end(Segment* segment) {
-        if (front_id_ != segment->id && waiting(segment) > CHUNK / 16) {
+        if (output.is_ordered() && front_id_ != segment->id && waiting(segment) > CHUNK / 16) {
             segment->parcels.emplace_back(segment->rows);
             segment->rows = {};
         }
         std::lock_guard lock(mutex_);
-        segment->finished = true;
-        if (!stop_) advance();
+        auto* piece = static_cast<Piece*>(segment);
+        piece->finished = true;
+        if (stop_) return;
+        if (output.is_ordered()) return advance();
+        move(piece);
+        piece->rows = {};
     }
 
     double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
@@ -152,11 +172,9 @@ class Pool {
 
     std::atomic<int64_t> found{0};
     std::atomic<double> share{0.0};
-    Result result;
+    Output output;
     std::string reason() const { return reason_; }
     bool complete() const { return complete_; }
-    const Frame& frame() const { return frame_; }
-    const Shape& shape() const { return shape_; }
     const Budget& budget() const { return budget_; }
 
   private:
@@ -164,18 +182,16 @@ class Pool {
         using Segment::Segment;
         std::unique_ptr<Task> task;
         Piece* after = nullptr;
+        bool finished = false;
     };
 
     const Budget budget_;
-    const Shape shape_;
-    const Frame frame_;
     Work work_;
     Clock::time_point started_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<std::thread> threads_;
     std::vector<std::unique_ptr<Piece>> pieces_;
-    std::vector<int64_t> base_;
     std::vector<std::unique_ptr<Task>> abandoned_;
     Piece* front_ = nullptr;
     int busy_ = 0;
@@ -189,7 +205,6 @@ class Pool {
 
     Piece* new_segment(std::unique_ptr<Task> task, Piece* behind) {
         pieces_.push_back(std::make_unique<Piece>((int64_t)pieces_.size()));
-        base_.push_back(0);
         Piece* p = pieces_.back().get();
         p->task = std::move(task);
         if (behind) p->after = behind->after, behind->after = p;
@@ -254,39 +269,37 @@ class Pool {
     void flush(Segment* segment) {
         {
             std::lock_guard lock(mutex_);
-            if (front_ == segment) {
-                if (!stop_) move(front_);
+            if (front_ == segment || !output.is_ordered()) {
+                if (!stop_) move(static_cast<Piece*>(segment));
                 return;
             }
         }
         segment->parcels.emplace_back(segment->rows);  // only the front's are read by others
     }
 
-    // Moves all rows of the front; false if that would break a budget: then the rest is left to collect().
+    // Moves all rows of a segment; false if that would break a budget: then the rest is left to collect().
     bool move(Piece* p) {
         for (; !p->parcels.empty(); p->parcels.pop_front())
             if (!move(p->parcels.front().open())) return false;
         return move(p->rows);
     }
 
-    bool move(Rows<Seam>& rows) {
-        if (room(rows) < rows.count()) {
-            stop(result.rows + (int64_t)rows.count() > budget_.max_rows ? "max_regions" : "max_bytes");
+    bool move(Rows& rows) {
+        if (output.room(rows, budget_) < (size_t)output.rows(rows)) {
+            stop(output.rows() + output.rows(rows) > budget_.max_rows ? "max_regions" : "max_bytes");
             return false;
         }
         move(rows, 0);
         return true;
     }
 
-    void move(Rows<Seam>& rows, size_t leave) {
-        move_rows(result, rows, base_, shape_, leave);
-        moved_rows_ = result.rows;
-        moved_bytes_ = bytes_of(shape_, result.rows, (int64_t)result.edge_seam.size);
+    void move(Rows& rows, size_t leave) {
+        output.move(rows, leave);
+        moved_rows_ = output.rows();
+        moved_bytes_ = output.bytes();
     }
 
-    size_t waiting(const Segment* s) const {
-        return (size_t)bytes_of(shape_, (int64_t)s->rows.count(), (int64_t)s->rows.edge_seam.size);
-    }
+    size_t waiting(const Segment* s) const { return (size_t)output.bytes(s->rows); }
 
     // Moves finished segments at the front.
     void advance() {
@@ -294,7 +307,7 @@ class Pool {
         while (front_ && front_->finished && front_->after && move(front_)) {
             front_->rows = {};
             front_ = front_->after;
-            base_[front_->id] = (int64_t)(result.seams.size / 3);
+            output.begin(*front_);
             front_id_ = front_->id;
             moved = true;
         }
@@ -303,43 +316,23 @@ class Pool {
 
     void collect() {
         for (Piece* first = front_; front_; front_ = front_->after) {
-            if (front_ != first) base_[front_->id] = (int64_t)(result.seams.size / 3);
+            if (front_ != first) output.begin(*front_);
             for (; !front_->parcels.empty(); front_->parcels.pop_front())
                 move_what_fits(front_->parcels.front().open());
             move_what_fits(front_->rows);
             front_->rows = {};
-            if (front_->task) add_rest(result, frame_, front_->task->cell);
+            if (front_->task) output.add_rest(*front_->task);
         }
-        for (auto& t : abandoned_) add_rest(result, frame_, t->cell);
-        complete_ = result.rest_ptr.size <= 1;
+        for (auto& t : abandoned_) output.add_rest(*t);
+        complete_ = !output.has_rest();
         if (complete_)
             reason_.clear();
-        else {
-            if (reason_.empty()) reason_ = budget_.max_bytes == INT64_MAX ? "max_regions" : "max_bytes";
-            drop_unused_seams();
-        }
+        else if (reason_.empty())
+            reason_ = budget_.max_bytes == INT64_MAX ? "max_regions" : "max_bytes";
+        output.close(complete_);
     }
 
-    void move_what_fits(Rows<Seam>& rows) { move(rows, rows.count() - room(rows)); }
-
-    // How many of the rows still fit in the budgets.
-    size_t room(const Rows<Seam>& rows) const {
-        const size_t fit = (size_t)std::min<int64_t>((int64_t)rows.count(), budget_.max_rows - result.rows);
-        if (budget_.max_bytes == INT64_MAX) return fit;
-        int64_t corners = (int64_t)result.edge_seam.size;
-        for (size_t i = 0; i < fit; ++i) {
-            if (bytes_of(shape_, result.rows + (int64_t)i, corners) >= budget_.max_bytes) return i;
-            corners += rows.corners.data[i];
-        }
-        return fit;
-    }
-
-    // After a stop there are seams of rows that were not kept; how many depends on the threads.
-    void drop_unused_seams() {
-        int32_t last = -1;
-        for (size_t i = 0; i < result.edge_seam.size; ++i) last = std::max(last, result.edge_seam.data[i]);
-        result.seams.size = 3 * (size_t)(last + 1);
-    }
+    void move_what_fits(Rows& rows) { move(rows, (size_t)output.rows(rows) - output.room(rows, budget_)); }
 };
 
 }  // namespace pellucid

@@ -8,3 +8,6 @@ from .planar import Cells as Cells
 from .planar import Progress as Progress
 from .planar import enumerate_planar as enumerate_planar
 from .planar import thread_count as thread_count
+from .table import Facets as Facets
+from .table import Table as Table
+from .vertex import enumerate_vertex as enumerate_vertex

@@ -1,0 +1,130 @@
+"""All linear regions over a polytope of a few dimensions, by cells with vertices (SPEC 3, vertex)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .. import _core
+from ..chain.chain import Chain
+from ..errors import DomainError, Interrupted
+from ..geometry.halfspaces import bounding_box
+from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .native import native_chain
+from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
+from .table import Facets, Table
+
+MAX_DIM = 10
+"""Dimensions of u that the vertex engine takes. A cell has about 2^k vertices: from 6 on `enumerate_search` is faster."""
+
+_MARGIN = 1e-6                    # a bounding box made by linear programming is this much too large, relative to its sides
+
+
+def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
+                     max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
+                     threads: int | None = None, progress: Callable[[Progress], object] | None = None, volumes: bool = True,
+                     facets: bool = False, vertices: bool = False, maps: bool = True) -> Table:
+    """Every linear region of `chain` (of k <= 10 inputs) over the polytope { u : G u <= h }.
+
+    Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
+              rounding error of each row over it. split: None, "argmax", "top2" or ("labels", thresholds). volumes, facets,
+              vertices, maps: which columns are made.
+    Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
+              are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
+              takes the lower piece, winners that are equal over a cell go to the first. Points are means of vertices.
+    Sound     cells are divided, never dropped: volumes partition the domain up to the tolerance; what is thinner is left in its
+              sibling and counted.
+    Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
+              diameter); budgets leave a rest.
+    Source    KERNELS 2, 5: cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
+              cones from a vertex (Cohen & Hickey 1979).
+    """
+    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices)
+    run.start()
+    try:
+        while not run.wait(_TICK):
+            if progress is not None:
+                progress(Progress(*run.status()))
+    except KeyboardInterrupt:
+        run.cancel()
+        raise Interrupted(_table(run)) from None
+    except BaseException:
+        run.cancel()
+        raise
+    return _table(run)
+
+
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices):
+    G, h = _constraints(chain, G, h)
+    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
+    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
+        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
+    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
+    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
+        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
+    try:
+        return _core.vertex_run(native_chain(chain), *_start_box(G, h), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
+                                maps, volumes, facets, vertices,
+                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
+                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+    except ValueError as error:
+        raise DomainError(str(error)) from None
+
+
+def _constraints(chain: Chain, G, h) -> tuple[np.ndarray, np.ndarray]:
+    G, h = np.ascontiguousarray(G, dtype=np.float64), np.ascontiguousarray(h, dtype=np.float64)
+    k = chain.n_inputs
+    if G.ndim != 2 or G.shape[1] != k or h.shape != (len(G),) or not 1 <= k <= MAX_DIM:
+        raise DomainError(f"a chain of {k} inputs over G of shape {G.shape}, h of shape {h.shape}: the vertex engine takes 1 to "
+                          f"{MAX_DIM} inputs, G (rows, inputs) and h (rows,)")
+    if np.isnan(h).any() or not np.isfinite(G).all() or np.isneginf(h).any():
+        raise DomainError("G must be finite, and h no NaN or -inf")
+    return G, h
+
+
+def _start_box(G: np.ndarray, h: np.ndarray):
+    """(lower, upper, names of the box's faces, G, h, numbers): a box, and the rows by which it is still to be cut.
+
+    Where rows of one entry make the box, its faces are named after them and they cut no more.
+    """
+    lower, upper = bounding_box(G, h)
+    k = len(lower)
+    names = np.zeros(2 * k, dtype=np.int64)
+    single = (G != 0).sum(axis=1) == 1
+    for r in np.flatnonzero(single & np.isfinite(h)):
+        j = int(np.flatnonzero(G[r])[0])
+        face, end = (j, upper[j]) if G[r, j] > 0 else (k + j, lower[j])
+        if names[face] == 0 and h[r] / G[r, j] == end:
+            names[face] = -1 - r
+    if (names < 0).all():
+        cutting = np.flatnonzero(np.isfinite(h) & ((G != 0).sum(axis=1) > 1))
+    else:
+        margin = _MARGIN * (upper - lower)
+        lower, upper = lower - margin, upper + margin
+        cutting = np.flatnonzero(np.isfinite(h) & (G != 0).any(axis=1))
+        names[:] = np.iinfo(np.int32).min       # cut off, all of them
+    return (np.ascontiguousarray(lower), np.ascontiguousarray(upper), names, np.ascontiguousarray(G[cutting]),
+            np.ascontiguousarray(h[cutting]), cutting.astype(np.int64))
+
+
+def _table(run) -> Table:
+    columns = run.result()
+    rest, whole = len(columns["rest_ptr"]) - 1, columns["domain_volume"]
+    explored = columns["volume"].sum() / whole if columns["volume"] is not None else run.status()[1]
+    columns["rest_cells"] = rest
+    columns["rest_share"] = float(np.clip(1 - explored, 0, 1)) if rest else 0.0
+    columns["facets"] = _facets(columns)
+    return Table(**columns)
+
+
+def _facets(columns: dict) -> Facets | None:
+    ptr, seam, side, A, b, seams = (columns.pop(name) for name in ("facet_ptr", "facet_seam", "facet_side", "facet_A", "facet_b", "seams"))
+    if ptr is None:
+        return None
+    inner = seam >= 0
+    at = np.where(inner, seam, 0)
+    behind = seams[at] if len(seams) else np.zeros((len(seam), 3), dtype=np.int32)
+    column, low, high = (np.where(inner, behind[:, c], outer).astype(np.int32) for c, outer in ((0, seam), (1, 0), (2, 0)))
+    return Facets(ptr=ptr, A=A, b=b, column=column, low=low, high=high, side=side, seam=seam)
