@@ -16,17 +16,18 @@ VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double>
                     bool volumes, bool facets, bool vertices, int64_t max_rows, double max_seconds, int64_t max_bytes,
                     int threads) {
     const size_t d = lower.shape(0), rows = G.shape(0);
-    expect(upper.shape(0) == d && names.shape(0) == 2 * d && G.shape(1) == d, "the domain's arrays do not fit each other");
+    expect(upper.shape(0) == d && names.shape(0) == 2 * d && G.shape(1) == d,
+           "the domain's arrays do not fit each other");
     expect(h.shape(0) == rows && numbers.shape(0) == rows, "G and h have different numbers of rows");
-    const VertexDomain domain{(int)d,   (int)rows, lower.data(),  upper.data(),
+    const VertexDomain domain{(int)d,   (int)rows, lower.data(), upper.data(),
                               G.data(), h.data(),  names.data(), numbers.data()};
     VertexShape shape;
     shape.maps = maps;
     shape.volumes = volumes;
     shape.facets = facets;
     shape.vertices = vertices;
-    return new VertexRun(std::move(chain), domain, columns(floors, factor), geometric, final_split(mode, thresholds), shape,
-                         {max_rows, max_bytes, max_seconds, threads});
+    return new VertexRun(std::move(chain), domain, columns(floors, factor), geometric, final_split(mode, thresholds),
+                         shape, {max_rows, max_bytes, max_seconds, threads});
 }
 
 nb::dict take_result(VertexRun& run) {

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "volume.hpp"
 #include "winners.hpp"
 
 namespace pellucid {
@@ -161,7 +162,9 @@ class VertexWalker {
         share_ = 0;
     }
 
-    size_t map_bytes(const VertexCell& c) const { return c.has_map ? 8 * (size_t)(d_ + 1) * chain_.map(c.stage).ld : 0; }
+    size_t map_bytes(const VertexCell& c) const {
+        return c.has_map ? 8 * (size_t)(d_ + 1) * chain_.map(c.stage).ld : 0;
+    }
 
     void push(std::unique_ptr<VertexCell> cell) {
         stack_maps_ += map_bytes(*cell);
@@ -496,7 +499,9 @@ class VertexWalker {
         return k;
     }
 
-    Affines affines(const VertexCell& cell, int at, int n) const { return {n, stride_, cell.line + (size_t)at * stride_}; }
+    Affines affines(const VertexCell& cell, int at, int n) const {
+        return {n, stride_, cell.line + (size_t)at * stride_};
+    }
 
     void write_group(VertexCell& cell, int g, const int* members, int m, const double* floor) {
         const int ld = chain_.map(cell.stage).ld;
@@ -774,7 +779,8 @@ VertexRun::VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& dom
                      Budget budget) {
     using Mode = FinalSplit::Mode;
     const Chain& net = *chain;
-    if (domain.d != net.inputs || domain.d < 1) throw std::invalid_argument("the domain has another dimension than the chain");
+    if (domain.d != net.inputs || domain.d < 1)
+        throw std::invalid_argument("the domain has another dimension than the chain");
     if (floors.size() != net.stages.size() + 1) throw std::invalid_argument("floors: one array a stage and one");
     for (size_t l = 0; l < floors.size(); ++l) {
         if ((int)floors[l].size() != net.map(l).rows) throw std::invalid_argument("floors do not fit the rows");
@@ -785,7 +791,12 @@ VertexRun::VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& dom
     shape.dim = domain.d;
     shape.first = split.mode != Mode::none;
     shape.second = split.mode == Mode::top2;
-    problem_ = {std::move(chain), domain.d, {}, std::move(split), std::move(floors), geometric * 2 * std::sqrt(domain.d),
+    problem_ = {std::move(chain),
+                domain.d,
+                {},
+                std::move(split),
+                std::move(floors),
+                geometric * 2 * std::sqrt(domain.d),
                 shape};
     make_root(domain);
     pool_ = std::make_unique<VertexPool>(budget, VertexOutput(shape, problem_.frame, budget));

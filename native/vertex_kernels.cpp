@@ -231,7 +231,6 @@ int meeting(const uint64_t* a, const uint64_t* b, int n, int words, int least, i
 }  // namespace
 
 extern const VertexKernels PELLUCID_VERTEX_TABLE;
-const VertexKernels PELLUCID_VERTEX_TABLE = {product,  rank_one, screen, values, extremes,
-                                             bounds,   sums,     near,   meeting};
+const VertexKernels PELLUCID_VERTEX_TABLE = {product, rank_one, screen, values, extremes, bounds, sums, near, meeting};
 
 }  // namespace pellucid

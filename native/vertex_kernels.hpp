@@ -2,8 +2,8 @@
 // the same rules hold: plain pointers only, no templates of the standard library).
 //
 // Maps in d dimensions, z = g.x + h for many rows, are kept as d + 1 arrays of `ld` doubles: g_1, ..., g_d, h. Vertices
-// are kept as d arrays of `ldx` doubles, ldx = their number rounded up to LANES; the padding repeats a vertex. A line is
-// d + 1 doubles in a row: g, h.
+// are kept as d arrays of `ldx` doubles, ldx = their number rounded up to LANES; the padding repeats a vertex. A line
+// is d + 1 doubles in a row: g, h.
 #pragma once
 #include <cstdint>
 

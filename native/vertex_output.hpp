@@ -1,5 +1,5 @@
-// What a run of the vertex engine has found, in columns, in the order of the depth-first walk, which is the order of the
-// codes (see pool.hpp for how threads keep it).
+// What a run of the vertex engine has found, in columns, in the order of the depth-first walk, which is the order of
+// the codes (see pool.hpp for how threads keep it).
 #pragma once
 #include <cstring>
 
@@ -15,7 +15,8 @@ struct VertexShape {
     bool first = false, second = false, maps = true, volumes = true, facets = false, vertices = false;
 
     int64_t row_bytes() const {  // with one seam for each row
-        return 12 * facets + 8 * (words + dim + (maps ? outputs * (dim + 1) : 0) + volumes + facets + vertices) + 4 * (first + second);
+        return 12 * facets + 8 * (words + dim + (maps ? outputs * (dim + 1) : 0) + volumes + facets + vertices) +
+               4 * (first + second);
     }
     int64_t facet_bytes() const { return facets ? 4 + 1 + 8 * (dim + 1) : 0; }
     int64_t vertex_bytes() const { return vertices ? 8 * dim : 0; }

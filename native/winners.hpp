@@ -20,7 +20,7 @@ class Winners {
   public:
     struct Part {
         int winner = 0;
-        Polytope cell;           // facets towards another part are labelled TOWARDS + its winner
+        Polytope cell;            // facets towards another part are labelled TOWARDS + its winner
         std::vector<int> cut_by;  // other functions that took something
     };
 
@@ -116,7 +116,8 @@ class Winners {
             double square = 0;
             for (int a = 0; a <= d; ++a) difference_[a] = f[w][a] - f[o][a];
             for (int a = 0; a < d; ++a) square += difference_[a] * difference_[a];
-            const double norm = std::sqrt(square), floor = f.floor(w, d) + f.floor(o, d), tol = geometric * norm + floor;
+            const double norm = std::sqrt(square), floor = f.floor(w, d) + f.floor(o, d),
+                         tol = geometric * norm + floor;
             Polytope& cell = part.cell;
             excess_.resize(cell.ldx);
             double lo, hi;

@@ -49,7 +49,7 @@ def box(lo, hi) -> np.ndarray:
 
 def floors(chain: Chain, polygon: np.ndarray) -> list[np.ndarray]:
     """A-priori rounding bounds by intervals: e' = |A| e + gamma (|A| |s| + |a|). Simple; the library has sharper ones."""
-    size, e, out = np.abs(polygon).max(axis=0), np.zeros(2), []
+    size, e, out = np.abs(polygon).max(axis=0), np.zeros(polygon.shape[1]), []
     for A, a, phi in [(s.A, s.a, s.phi) for s in chain.stages] + [(chain.A, chain.a, None)]:
         B, n = abs(A), A.shape[1] + 4
         gamma = n * UNIT / (1 - n * UNIT)
