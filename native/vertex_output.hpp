@@ -64,7 +64,7 @@ class VertexOutput {
         explicit Segment(int64_t id_) : id(id_) {}
 
         const int64_t id;
-        int64_t seam_count = 0;           // made so far, moved or not
+        int64_t seam_count = 0;            // made so far, moved or not
         std::deque<Parcel<Rows>> parcels;  // finished rows, before those of `rows`
         Rows rows;
 

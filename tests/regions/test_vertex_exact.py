@@ -3,6 +3,8 @@ engine; degenerate networks included."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -37,7 +39,7 @@ def keys_of(table, chain) -> list[tuple]:
 # ---- kinds of networks of d inputs
 def layers(rng, d, *widths):
     sizes = [d, *widths]
-    return [(weights(rng, o, i), offsets(rng, o)) for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+    return [(weights(rng, o, i), offsets(rng, o)) for i, o in pairwise(sizes)]
 
 
 def chain_of(layers, phi=relu) -> Chain:

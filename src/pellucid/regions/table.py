@@ -9,13 +9,15 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Facets:
-    """The minimal halfspaces of regions: A u <= b; row k has those from ptr[k] to ptr[k + 1].
+    """The minimal halfspaces A u <= b of regions: those of row k are A[ptr[k]:ptr[k + 1]], unit normals, outwards.
 
-    ptr: (K + 1,) int64. A: (F, k) unit normals, outwards. b: (F,).
-    column: (F,) int32, what lies behind: a code column, on which the pieces low and high meet; the number of columns where
-        outputs low and high do (or a label changes); -1 - r on row r of the domain.
-    low, high: (F,) int32. side: (F,) uint8, 0 where the region is on piece `low`, 1 on `high`.
-    seam: (F,) int32 or None. Every cut of a cell is a seam, and the facets on its two sides cover the same set; -1 - r on row r.
+    ptr: (K + 1,) int64. A: (F, k), b: (F,), in u. column: (F,) int32, the code column whose pieces `low` and `high` meet at the
+        facet (for a selection: the two winners), -1 - row on row `row` of G, and n_columns where the regions are split by
+        outputs `low` and `high` (several labels: that label twice).
+    side: (F,) uint8, vertex engine: 0 where the region is on the side of `low`, 1 on that of `high`.
+    seam: (F,) int32, vertex engine: every cut of a cell is a seam, and the facets on its two sides cover the same set; -1 - row
+        on a face of the domain.
+    beyond: (F, words) uint64, search engine: the code on the other side, where asked for.
     """
 
     ptr: np.ndarray
@@ -24,8 +26,11 @@ class Facets:
     column: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    side: np.ndarray
+    side: np.ndarray | None = None
     seam: np.ndarray | None = None
+    beyond: np.ndarray | None = None
+    programmes: int = 0
+    doubtful: int = 0
 
     def __len__(self) -> int:
         return len(self.b)
