@@ -45,7 +45,7 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     started = time.perf_counter()
 
     def atlas(cells: Cells) -> Atlas:
-        if by == "top2" and net.n_outputs == 1:
+        if by == "top2" and net.n_outputs == 1 and cells.first is not None:
             cells = cells.with_second(1 - cells.first)
         kind = Atlas if cells.complete else PartialAtlas
         return kind(net, plane, cells, by, threshold, _certificate(cells, plane, time.perf_counter() - started))

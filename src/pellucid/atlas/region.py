@@ -99,7 +99,7 @@ class Region:
                 g, h = -g, -h
             lower, upper = self.atlas.domain.polygon.bounds
             if max(abs(g @ p - h), abs(g @ q - h)) <= 10 * ON_FACE * float(np.max(upper - lower)):
-                return g, h
+                return g, float(h)
         return drawn, float(max(drawn @ p, drawn @ q))
 
     def _domain_row(self, face: int):

@@ -96,7 +96,7 @@ def _numbers(series, name: str) -> np.ndarray:
             "fill them first, as the model's imputer would, or leave those rows out")
     if not (pd.api.types.is_numeric_dtype(series) or series.dtype == object):
         raise DataError(f"column '{name}' holds {series.dtype}; the network takes numbers there")
-    x = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
+    x = np.asarray(pd.to_numeric(series, errors="coerce"), dtype=np.float64)
     _refuse(~np.isfinite(x), series, f"column '{name}' holds values that are no finite numbers", "repair or drop those rows")
     return x
 

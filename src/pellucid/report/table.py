@@ -152,7 +152,7 @@ def _places(sources: Sequence[str], columns: list[str], ordered: bool, target: s
     return {s: columns[k] for s, k in position.items()}
 
 
-def _usable(frame: pd.DataFrame, encoder: TableEncoder, skip: bool) -> tuple[np.ndarray, int]:
+def _usable(frame: pd.DataFrame, encoder: TableEncoder, skip: bool) -> tuple[pd.Index, int]:
     """Rows (index labels) that have all values and known categories, and how many have not; DataError unless they may be skipped."""
     sources = list(dict.fromkeys(c.source for c in encoder.columns))
     gaps = frame[[s for s in sources if None not in encoder.known.get(s, ())]].isna()
