@@ -91,6 +91,16 @@ def test_regions_have_minimal_halfspaces_and_symmetric_neighbours(kind, rng):
         assert atlas.neighbours(k).length.sum() == pytest.approx(perimeter, rel=1e-6)
 
 
+@pytest.mark.parametrize("by", [None, "class"])
+def test_planes_of_two_inputs_in_other_coordinates_pass_their_check(by, rng):
+    net, box = relu_network(random_layers(rng, [2, 8, 3])), pel.Box([-1, 2], [1, 9])
+    for domain in (pel.Slice([0.1, 5.0], [[0.5, 1.0], [2.0, -1.0]], box), box.slice(free=(1, 0), at=[0, 3])):
+        atlas = pel.linear_regions(net, domain, by=by)
+        assert atlas.check(points=200).status is Status.PROVED
+        x = domain.point(sample_polygon(atlas.domain.polygon.vertices, 50, rng))
+        assert np.allclose(atlas(x), net(x), rtol=0, atol=1e-9)
+
+
 def test_a_facet_names_the_unit_that_makes_it():
     # 1 max(x - 0.5, 0) - 2 max(y, 0)
     net = relu_network([(np.eye(2), np.array([-0.5, 0])), (np.array([[1.0, -2.0]]), np.zeros(1))], feature_names=("x", "y"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..certificate import Certificate, Status
 from ..tolerance import CHECK_AREA, CHECK_VALUE
+from .locate import locate_u
 from .neighbours import adjacency
 from .select import areas
 
@@ -56,7 +57,7 @@ def _points(atlas: Atlas, n: int, seed: int) -> tuple[str, float, float]:
     """Largest error of the value at random points, relative to the outputs' size; inf if a point is in no region."""
     rng = np.random.default_rng(seed)
     u = sample_polygon(atlas.domain.polygon.vertices, n, rng)
-    k = atlas.locate(u)
+    k = locate_u(atlas, u)
     if atlas.is_complete and not atlas.is_selection and (k < 0).any():
         return "value error (a point was not found)", float("inf"), CHECK_VALUE
     u, k = u[k >= 0], k[k >= 0]

@@ -35,8 +35,14 @@ def locate(atlas: Atlas, x) -> np.ndarray:
     """Region of each point: by its code where that is a region's, else by geometry (SPEC 2). (n,) int64, -1 outside."""
     u, in_plane = coordinates(atlas, x)
     found = np.full(len(u), -1, dtype=np.int64)
-    inside = in_plane & np.isfinite(u).all(axis=1) & _in_domain(atlas, u)
-    rows = np.flatnonzero(inside)
+    found[in_plane] = locate_u(atlas, u[in_plane])
+    return found
+
+
+def locate_u(atlas: Atlas, u: np.ndarray) -> np.ndarray:
+    """`locate` for coordinates u of the slice, (n, 2); a network of two inputs takes them for features elsewhere."""
+    found = np.full(len(u), -1, dtype=np.int64)
+    rows = np.flatnonzero(np.isfinite(u).all(axis=1) & _in_domain(atlas, u))
     found[rows] = _by_code(atlas, u[rows])
     if atlas.is_cut:
         hit = rows[found[rows] >= 0]
