@@ -242,6 +242,13 @@ def test_modules_in_other_clothes():
     assert_equal(load(FixedBatch()))
 
 
+@pytest.mark.parametrize("f", [
+    lambda x: torch.max(x, torch.zeros_like(x)), lambda x: torch.max(x, x.new_zeros(x.shape)),
+    lambda x: x.relu() + torch.ones_like(x), lambda x: torch.min(x, torch.full_like(x, 0.25)), lambda x: x - x.new_full((4,), 2.0)])
+def test_tensors_that_take_anothers_shape_only_are_constants(f):
+    assert_equal(load(Function(f), input_shape=(4,)))
+
+
 def test_the_shape_of_the_input():
     assert load(nn.Sequential(nn.Flatten(), nn.Dropout(), nn.BatchNorm1d(4), nn.Linear(4, 2))).input_shape == (4,)
     assert load(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), input_shape=(1, 2, 2)).input_shape == (1, 2, 2)

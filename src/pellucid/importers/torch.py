@@ -30,6 +30,10 @@ BATCHES = (7, 1)
 LINKS = {"aten.softmax.int": "softmax", "aten._softmax.default": "softmax",
          "aten.log_softmax.int": "log_softmax", "aten._log_softmax.default": "log_softmax"}
 
+FILLED = {"aten.zeros_like.default": 0, "aten.new_zeros.default": 0, "aten.ones_like.default": 1, "aten.new_ones.default": 1,
+          "aten.full_like.default": None, "aten.new_full.default": None}
+"""Calls that take a tensor's shape only, with what they fill it with (None: an argument): constants, whatever the tensor."""
+
 
 def import_torch(module, *, input_shape: Shape | None = None) -> tuple[Network, Callable[[np.ndarray], np.ndarray], str]:
     """A live torch.nn.Module (or torch.export.ExportedProgram) that takes one tensor and gives one.
@@ -259,6 +263,10 @@ def _step(tracer: Tracer, node, values: dict, batch: int, model: str):
 
     if not any(_depends(n, values) for n in node.all_input_nodes):
         return _constant(node, values, batch, model)
+    if str(node.target) in FILLED:
+        like, fill = node.meta["val"], FILLED[str(node.target)]
+        fill = node.args[-1] if fill is None else fill
+        return torch.full(tuple(like.shape), fill, dtype=like.dtype)
     if node.target is operator.getitem:
         source, k = node.args
         record = _record(source, values, batch, model)
