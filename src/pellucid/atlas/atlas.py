@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..certificate import Certificate
-from ..chain import Chain, chain_of, local_maps
+from ..chain import Chain, chain_of, local_maps, rounding_floors
+from ..errors import DomainError
 from ..geometry import Slice
 from ..graph import Network
-from ..regions import Cells, unpack_codes
+from ..regions import Cells, Table, unpack_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +28,14 @@ class Atlas:
     """Every linear region of `network` over `domain`, with its linear model y = coef x + intercept.
 
     Made by `pellucid.linear_regions`. Rows are regions, sorted by code; split by class (`by`) they are pieces of regions, and
-    `parent` numbers the region. Geometry (vertices, halfspaces, volume) is in the coordinates u of the slice x = x0 + P u,
-    models act on the full x. `certificate` says what is proved of it.
+    `parent` numbers the region. Geometry (vertices, halfspaces, volume) is in the k coordinates u of the slice x = x0 + P u,
+    models act on the full x. `certificate` says what is proved of it. In the plane `cells` holds polygons, elsewhere codes
+    and inner points, and halfspaces are made when they are asked for.
     """
 
     network: Network
     domain: Slice
-    cells: Cells
+    cells: Cells | Table
     by: str | None
     threshold: float
     certificate: Certificate
@@ -67,7 +69,7 @@ class Atlas:
 
     @property
     def coef_u(self) -> np.ndarray:
-        """(K, c, 2): slope of every output along the slice's coordinates."""
+        """(K, c, k): slope of every output along the slice's coordinates."""
         return self.cells.coef
 
     @property
@@ -77,8 +79,12 @@ class Atlas:
 
     @property
     def volume(self) -> np.ndarray:
-        """(K,) Lebesgue measure in u (areas)."""
-        return self.cells.area
+        """(K,) Lebesgue measure in u: areas in the plane. AttributeError where the engine gave none."""
+        if isinstance(self.cells, Cells):
+            return self.cells.area
+        if self.cells.volume is None:
+            raise AttributeError(f"volumes of regions in {self.domain.dim} dimensions are not computed; the vertex engine gives them in few")
+        return self.cells.volume
 
     @property
     def first(self) -> np.ndarray:
@@ -101,6 +107,11 @@ class Atlas:
         return self.cells.complete
 
     @property
+    def is_planar(self) -> bool:
+        """Two coordinates and polygons: maps, lengths, areas and enclaves are defined."""
+        return isinstance(self.cells, Cells)
+
+    @property
     def n_regions(self) -> int:
         """Linear regions (not pieces) met."""
         return int(self._is_new_code.sum())
@@ -118,7 +129,7 @@ class Atlas:
         return (self[k] for k in range(len(self)))
 
     def __call__(self, x) -> np.ndarray:
-        """Values of the network by the regions' models, (n, c), for x (n, d), or for u (n, 2); NaN outside the domain."""
+        """Values of the network by the regions' models, (n, c), for x (n, d), or for u (n, k); NaN outside the domain."""
         u, _ = self.coordinates(x)
         k = self.locate(x)
         y = np.full((len(u), self.network.n_outputs), np.nan)
@@ -127,7 +138,7 @@ class Atlas:
         return y
 
     def locate(self, x) -> np.ndarray:
-        """Region of each point, (n,) int, -1 outside the domain (or in its unexplored rest), for x (n, d), or u (n, 2).
+        """Region of each point, (n,) int, -1 outside the domain (or in its unexplored rest), for x (n, d), or u (n, k).
 
         On a shared face: the region of the point's own code where that is one, else the smallest index (SPEC 2).
         """
@@ -136,13 +147,13 @@ class Atlas:
         return locate(self, x)
 
     def coordinates(self, x) -> tuple[np.ndarray, np.ndarray]:
-        """(u (n, 2), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape) or u (n, 2)."""
+        """(u (n, k), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape) or u (n, k)."""
         from .locate import coordinates
 
         return coordinates(self, x)
 
     def neighbours(self, k: int) -> pd.DataFrame:
-        """What lies beyond each facet of region k: facet (row of its halfspaces), region (-1 outside), unit, length."""
+        """What lies beyond each facet of region k: facet (row of its halfspaces), region (-1 outside), unit; length in the plane."""
         from .neighbours import neighbours
 
         return neighbours(self, int(k))
@@ -193,7 +204,7 @@ class Atlas:
     @cached_property
     def is_cut(self) -> bool:
         """Some polygons are parts of their region, cut by `select(where=...)`."""
-        return bool(np.any(self.cells.seams[:, 0] > self.chain.n_columns))
+        return isinstance(self.cells, Cells) and bool(np.any(self.cells.seams[:, 0] > self.chain.n_columns))
 
     @cached_property
     def _is_new_code(self) -> np.ndarray:
@@ -229,7 +240,14 @@ class Atlas:
     def _adjacency(self):
         from .neighbours import find_adjacency
 
+        if not isinstance(self.cells, Cells):
+            raise DomainError(f"borders between regions are computed in the plane; this atlas has {self.domain.dim} dimensions. "
+                              "Slice the domain, or ask for neighbours(k) of single regions")
         return find_adjacency(self.cells)
+
+    @cached_property
+    def _floors(self):
+        return rounding_floors(self.chain, self.domain)
 
     def _split(self, column: str) -> np.ndarray:
         value = getattr(self.cells, column)
@@ -254,5 +272,7 @@ class PartialAtlas(Atlas):
 
     @property
     def unexplored(self) -> list[np.ndarray]:
-        """The polygons (n, 2) in u that were not looked into."""
+        """The polygons (n, 2) in u that were not looked into (in the plane; elsewhere `cells` counts them)."""
+        if not isinstance(self.cells, Cells):
+            return []
         return [self.cells.rest_vertices[a:b] for a, b in zip(self.cells.rest_ptr[:-1], self.cells.rest_ptr[1:], strict=True)]

@@ -10,6 +10,7 @@ from ..certificate import Certificate, Status
 from ..tolerance import CHECK_AREA, CHECK_VALUE
 from .locate import locate_u
 from .neighbours import adjacency
+from .polytopes import facets_of, in_polytope, known_codes
 from .select import areas
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ def check(atlas: Atlas, *, points: int, seed: int) -> Certificate:
 
     REFUTED names the first law that fails and by how much; PROVED means that all held (areas and facets exactly, points sampled).
     """
-    laws = [_areas(atlas), _codes_once(atlas), _points(atlas, points, seed), _facets(atlas)]
+    laws = [_areas(atlas), _codes_once(atlas), _points(atlas, points, seed), _facets(atlas) if atlas.is_planar else _beyond(atlas, seed)]
     figures = {name: value for name, value, _ in laws}
     figures["points"] = points
     broken = [f"{name} is {value:.3g}, at most {limit:g} is right" for name, value, limit in laws if not value <= limit]
-    claim = "areas add up, codes are unique, maps equal the network at random points and agree across facets"
+    claim = ("areas add up, codes are unique, maps equal the network at random points and agree across facets" if atlas.is_planar else
+             "codes are unique, maps equal the network at random points, and what lies behind the facets of random regions is known")
     if broken:
         return Certificate(claim, Status.REFUTED, "; ".join(broken), figures)
     return Certificate(claim, Status.PROVED, f"re-derived, values at {points} random points", figures)
@@ -33,6 +35,8 @@ def check(atlas: Atlas, *, points: int, seed: int) -> Certificate:
 
 def _areas(atlas: Atlas) -> tuple[str, float, float]:
     """Relative difference of the sum of areas to the domain's (for a partial atlas: with the unexplored rest)."""
+    if not atlas.is_planar:
+        return _volumes(atlas)
     own = areas(atlas.cells.vertices, atlas.cells.vertex_ptr)
     total = atlas.domain.polygon.area
     if atlas.is_selection:        # what was left out was left out on purpose: only each row's own area can be re-derived
@@ -41,6 +45,27 @@ def _areas(atlas: Atlas) -> tuple[str, float, float]:
     if len(own) and own.min() < -CHECK_AREA * total:
         return "area", float("inf"), CHECK_AREA
     return "area difference", float(abs(own.sum() + rest - total) / total), CHECK_AREA
+
+
+def _volumes(atlas: Atlas) -> tuple[str, float, float]:
+    """Relative difference of the sum of volumes to the domain's, where the engine gave volumes and all regions are there."""
+    if atlas.cells.volume is None or not atlas.is_complete or atlas.is_selection:
+        return "volume difference", 0.0, CHECK_AREA
+    total = _box_volume(atlas)
+    return "volume difference", float(abs(atlas.volume.sum() - total) / total), CHECK_AREA
+
+
+def _box_volume(atlas: Atlas) -> float:
+    """Volume of the domain: of its bounding box where every face is parallel to an axis, else by qhull."""
+    from scipy.spatial import ConvexHull, HalfspaceIntersection
+
+    G, h, _ = atlas.domain.constraints
+    lower, upper = atlas.domain.bounds
+    if ((G != 0).sum(axis=1) <= 1).all():
+        return float(np.prod(upper - lower))
+    inner, width = atlas.cells.points[0], upper - lower
+    corners = HalfspaceIntersection(np.column_stack([G * width, G @ inner - h]), np.zeros(len(width))).intersections
+    return float(ConvexHull(corners).volume * np.prod(width))
 
 
 def _codes_once(atlas: Atlas) -> tuple[str, float, float]:
@@ -56,7 +81,7 @@ def _codes_once(atlas: Atlas) -> tuple[str, float, float]:
 def _points(atlas: Atlas, n: int, seed: int) -> tuple[str, float, float]:
     """Largest error of the value at random points, relative to the outputs' size; inf if a point is in no region."""
     rng = np.random.default_rng(seed)
-    u = sample_polygon(atlas.domain.polygon.vertices, n, rng)
+    u = sample_polygon(atlas.domain.polygon.vertices, n, rng) if atlas.is_planar else _sample_polytope(atlas, n, rng)
     k = locate_u(atlas, u)
     if atlas.is_complete and not atlas.is_selection and (k < 0).any():
         return "value error (a point was not found)", float("inf"), CHECK_VALUE
@@ -81,6 +106,28 @@ def _facets(atlas: Atlas) -> tuple[str, float, float]:
     return "jump across facets", gap / _size(atlas, atlas.intercept_u), CHECK_VALUE
 
 
+def _beyond(atlas: Atlas, seed: int, most: int = 200) -> tuple[str, float, float]:
+    """How many facets of some random regions lead to a code that the atlas does not have (0 where it is complete)."""
+    if len(atlas) == 0 or not atlas.is_complete or atlas.is_selection:
+        return "unknown codes behind facets", 0.0, 0.0
+    rows = np.sort(np.random.default_rng(seed).permutation(len(atlas))[:most])
+    found = facets_of(atlas, rows, beyond=True)
+    inner = (found.column >= 0) & (found.column < atlas.chain.n_columns)
+    return "unknown codes behind facets", float((~known_codes(atlas, found.beyond[inner])).sum()), 0.0
+
+
+def _sample_polytope(atlas: Atlas, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n points of the domain: uniform in its box where that mostly lies inside, else mixtures of the regions' inner points."""
+    lower, upper = atlas.domain.bounds
+    u = rng.uniform(lower, upper, (4 * n, len(lower)))
+    u = u[in_polytope(atlas, u)][:n]
+    if len(u) < n and len(atlas):
+        rows = rng.integers(len(atlas), size=(n - len(u), 3))
+        share = rng.dirichlet(np.ones(3), n - len(u))
+        u = np.vstack([u, np.einsum("ni,nij->nj", share, atlas.cells.points[rows])])
+    return u
+
+
 def _steps(phi) -> bool:
     """Does a unit jump at a breakpoint?"""
     if not hasattr(phi, "breaks") or len(phi.breaks) == 0:
@@ -93,7 +140,7 @@ def _steps(phi) -> bool:
 
 def _size(atlas: Atlas, y: np.ndarray) -> float:
     """Scale of the outputs: their largest size, and the largest slope across the domain."""
-    lower, upper = atlas.domain.polygon.bounds
+    lower, upper = atlas.domain.bounds
     slope = np.abs(atlas.coef_u) @ (upper - lower) if len(atlas) else np.zeros(1)
     return float(max(np.abs(y).max(initial=0.0), slope.max(initial=0.0), 1e-300))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import logit, no_class
-from ..regions import Cells, Progress, enumerate_planar
+from ..regions import Cells, Progress, Table, enumerate_planar, enumerate_search, enumerate_vertex
+from ..regions.search import MAX_DIM as SEARCH_DIM
+from ..regions.vertex import MAX_DIM as VERTEX_DIM
 from ..tolerance import GEOMETRIC
 from .atlas import Atlas, PartialAtlas
 
@@ -24,42 +27,57 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
                    progress: Callable[[Progress], object] | None = None) -> Atlas:
     """Every linear region of a piecewise linear network over an analysis set, exactly (CEE III, SPEC 2-3).
 
-    domain: a Box or Slice with two coordinates that move. by: None, "class" (also split by arg max, CEE eq. 5) or "top2"
-    (by first and second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
+    domain: a Box or Slice. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
+    three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. by: None,
+    "class" (also split by arg max, CEE eq. 5) or "top2" (by first and second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
     max_regions, max_seconds, max_bytes: budgets; when one runs out the answer is a PartialAtlas of what was found.
     threads: None = PELLUCID_THREADS or all cores; the answer does not depend on it. progress: called several times a second.
 
-    Raises DomainError (empty, flat, unbounded, wrong names or size, not two-dimensional), NotPiecewiseLinear,
+    Raises DomainError (empty, flat, unbounded, wrong names or size, too many dimensions for the engine), NotPiecewiseLinear,
     NoDecision (split by class of a regression), Interrupted (Ctrl-C; `.partial` is the atlas so far).
     """
     if not isinstance(net, Network):
         raise TypeError(f"linear_regions takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
-    if engine not in ("auto", "planar"):
-        raise ValueError(f"engine='{engine}': there are 'auto' and 'planar'")
     chain = chain_of(net)
     plane = as_slice(domain, net.feature_names)
-    if plane.dim != 2:
-        raise DomainError(f"{plane.dim} coordinates move in the analysis set; the planar engine takes 2. Fix the others with "
-                          "Box.slice(free=(feature, feature), at=x0), or give them lower == upper")
-    split = _split(net, by, threshold)
+    engine = _engine(engine, plane.dim)
+    split = split_of(net, by, threshold)
     started = time.perf_counter()
 
-    def atlas(cells: Cells) -> Atlas:
+    def atlas(cells: Cells | Table) -> Atlas:
         if by == "top2" and net.n_outputs == 1 and cells.first is not None:
-            cells = cells.with_second(1 - cells.first)
+            cells = replace(cells, second=np.asarray(1 - cells.first, dtype=np.int32))
         kind = Atlas if cells.complete else PartialAtlas
-        return kind(net, plane, cells, by, threshold, _certificate(cells, plane, time.perf_counter() - started))
+        return kind(net, plane, cells, by, threshold, _certificate(cells, plane, engine, time.perf_counter() - started))
 
+    budgets = {"max_regions": max_regions, "max_seconds": max_seconds, "max_bytes": max_bytes, "threads": threads, "progress": progress}
+    chain_u = chain.fold(plane.x0, plane.P)
     try:
-        cells = enumerate_planar(chain.fold(plane.x0, plane.P), plane.polygon.vertices, floors=rounding_floors(chain, plane), split=split,
-                                 max_regions=max_regions, max_seconds=max_seconds, max_bytes=max_bytes, threads=threads,
-                                 progress=progress)
+        if engine == "planar":
+            cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=rounding_floors(chain, plane), split=split, **budgets)
+        else:
+            G, h, _ = plane.constraints
+            enumerate_cells = enumerate_vertex if engine == "vertex" else enumerate_search
+            cells = enumerate_cells(chain_u, G, h, floors=rounding_floors(chain, plane), split=split, **budgets)
     except Interrupted as stop:
         raise Interrupted(atlas(stop.partial) if stop.partial is not None else None) from None
     return atlas(cells)
 
 
-def _split(net: Network, by: str | None, threshold: float):
+def _engine(asked: str, dim: int) -> str:
+    """The engine for so many dimensions; DomainError where the one asked for does not take them."""
+    takes = {"planar": (2, 2), "vertex": (1, VERTEX_DIM), "search": (1, SEARCH_DIM)}
+    if asked not in ("auto", *takes):
+        raise ValueError(f"engine='{asked}': there are 'auto', {', '.join(map(repr, takes))}")
+    engine = ("planar" if dim == 2 else "vertex" if 3 <= dim <= 5 else "search") if asked == "auto" else asked
+    least, most = takes[engine]
+    if not least <= dim <= most:
+        raise DomainError(f"{dim} coordinates move in the analysis set; the {engine} engine takes {most if least == most else f'up to {most}'}. "
+                          "Fix the others with Box.slice(free=(feature, feature), at=x0), or give them lower == upper")
+    return engine
+
+
+def split_of(net: Network, by: str | None, threshold: float):
     """The engine's word for `by`."""
     if by is None:
         return None
@@ -78,17 +96,36 @@ def _split(net: Network, by: str | None, threshold: float):
     return "argmax" if by == "class" else "top2"
 
 
-def _certificate(cells: Cells, plane: Slice, seconds: float) -> Certificate:
-    """What the engine's answer proves (DESIGN 10)."""
+def _certificate(cells: Cells | Table, plane: Slice, engine: str, seconds: float) -> Certificate:
+    """What the engine's answer proves (design/rounding.md)."""
+    claim = f"every linear region thicker than {GEOMETRIC:g} of the domain is present, with its right code"
+    if isinstance(cells, Table):
+        return _searched(claim, cells, engine, seconds)
     area = plane.polygon.area
     found = float(cells.area.sum())
     figures = {"rows": len(cells.codes), "area": area, "area found": found, "unresolved": cells.unresolved,
-               "unresolved area": cells.unresolved_area, "ties": cells.ties, "thickness": GEOMETRIC, "engine": "planar",
+               "unresolved area": cells.unresolved_area, "ties": cells.ties, "thickness": GEOMETRIC, "engine": engine,
                "seconds": seconds}
-    claim = f"every linear region thicker than {GEOMETRIC:g} of the domain is present, with its right code"
     if not cells.complete:
         return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {found / area:.2%} of the area explored", figures)
     if cells.unresolved:
         reason = f"complete, exact up to {cells.unresolved} slivers of at most {cells.unresolved_area:.3g} in area"
         return Certificate(claim, Status.PROVED, reason, figures)
     return Certificate(claim, Status.PROVED, "complete and exact", figures)
+
+
+def _searched(claim: str, cells: Table, engine: str, seconds: float) -> Certificate:
+    """The same for polytopes."""
+    figures = {"rows": len(cells), "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC, "engine": engine,
+               "seconds": seconds}
+    figures |= {name.replace("_", " "): value for name in ("unresolved_thickness", "unresolved_volume", "domain_volume")
+                if (value := getattr(cells, name)) is not None}
+    if not cells.complete:
+        whole = "volume" if cells.domain_volume is not None else "search tree"
+        reason = f"PARTIAL: {cells.reason}; {cells.rest_cells} cells, {cells.rest_share:.2%} of the {whole}, were left unexplored"
+        return Certificate(claim, Status.UNKNOWN, reason, figures)
+    if not cells.unresolved:
+        return Certificate(claim, Status.PROVED, "complete and exact", figures)
+    size = f"{cells.unresolved_volume:.3g} in volume" if cells.unresolved_volume is not None else \
+        f"{cells.unresolved_thickness:.3g} of the domain thick"
+    return Certificate(claim, Status.PROVED, f"complete, exact up to {cells.unresolved} slivers of at most {size}", figures)

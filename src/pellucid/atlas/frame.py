@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def interior_points(atlas: Atlas) -> np.ndarray:
-    """(K, 2) in u: the mean of each row's vertices."""
+    """(K, k) in u, inside each row: in the plane the mean of its vertices."""
+    if not atlas.is_planar:
+        return atlas.cells.points
     ptr = atlas.cells.vertex_ptr
     if len(atlas) == 0:
         return np.zeros((0, 2))
@@ -24,8 +26,11 @@ def to_frame(atlas: Atlas, *, maps: bool) -> pd.DataFrame:
     """`Atlas.to_frame`; see there."""
     import pandas as pd
 
-    columns: dict[str, object] = {"region": atlas.parent, "volume": atlas.volume, "share": atlas.volume / atlas.domain.polygon.area,
-                                  "facets": np.diff(atlas.cells.vertex_ptr)}
+    columns: dict[str, object] = {"region": atlas.parent}
+    if atlas.is_planar:
+        columns |= {"volume": atlas.volume, "share": atlas.volume / atlas.domain.polygon.area, "facets": np.diff(atlas.cells.vertex_ptr)}
+    elif atlas.cells.volume is not None:
+        columns |= {"volume": atlas.volume, "share": atlas.volume / atlas.cells.domain_volume}
     for name in ("first", "second"):
         value = getattr(atlas.cells, name)
         if value is not None:

@@ -9,13 +9,14 @@ import numpy as np
 from ..errors import DataError
 from ..regions import codes_of, match_codes
 from ..tolerance import ON_FACE, ON_PLANE
+from .polytopes import by_open_columns, in_polytope
 
 if TYPE_CHECKING:
     from .atlas import Atlas
 
 
 def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
-    """(u (n, 2), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape), one row, or u (n, 2)."""
+    """(u (n, k), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape), one row, or u (n, k)."""
     d, k = atlas.network.n_inputs, atlas.domain.dim
     x = np.asarray(x, dtype=np.float64)
     if x.ndim > 2:
@@ -40,9 +41,10 @@ def locate(atlas: Atlas, x) -> np.ndarray:
 
 
 def locate_u(atlas: Atlas, u: np.ndarray) -> np.ndarray:
-    """`locate` for coordinates u of the slice, (n, 2); a network of two inputs takes them for features elsewhere."""
+    """`locate` for coordinates u of the slice, (n, k); a network of k inputs takes them for features elsewhere."""
     found = np.full(len(u), -1, dtype=np.int64)
-    rows = np.flatnonzero(np.isfinite(u).all(axis=1) & _in_domain(atlas, u))
+    rows = np.flatnonzero(np.isfinite(u).all(axis=1))
+    rows = rows[_in_domain(atlas, u[rows]) if atlas.is_planar else in_polytope(atlas, u[rows])]
     found[rows] = _by_code(atlas, u[rows])
     if atlas.is_cut:
         hit = rows[found[rows] >= 0]
@@ -50,7 +52,7 @@ def locate_u(atlas: Atlas, u: np.ndarray) -> np.ndarray:
         found[hit[~_held(ptr, atlas.cells.vertices, found[hit], u[hit], atlas.domain.polygon.bounds)]] = -1
     lost = rows[found[rows] < 0]
     if len(lost):
-        found[lost] = by_geometry(atlas, u[lost])
+        found[lost] = by_geometry(atlas, u[lost]) if atlas.is_planar else by_open_columns(atlas, u[lost])
     return found
 
 

@@ -94,8 +94,12 @@ def neighbours(atlas: Atlas, k: int) -> pd.DataFrame:
     """`Atlas.neighbours`; see there."""
     import pandas as pd
 
-    pairs, ptr = adjacency(atlas), atlas.cells.vertex_ptr
     k = k % len(atlas) if -len(atlas) <= k < len(atlas) else _no_row(atlas, k)
+    if not atlas.is_planar:
+        from .polytopes import neighbours_by_code
+
+        return neighbours_by_code(atlas, k)
+    pairs, ptr = adjacency(atlas), atlas.cells.vertex_ptr
     mine = [(pairs.edge_left[i] - ptr[k], pairs.right[i], pairs.length[i]) for i in np.flatnonzero(pairs.left == k)]
     mine += [(pairs.edge_right[i] - ptr[k], pairs.left[i], pairs.length[i]) for i in np.flatnonzero(pairs.right == k)]
     touched = {int(m[0]) for m in mine}
@@ -113,7 +117,7 @@ def _no_row(atlas: Atlas, k: int) -> int:
 
 
 def facet_labels(atlas: Atlas, k: int) -> list[str]:
-    """What makes each facet of row k: a unit ("relu[5]"), a change of class, or a face of the domain ("age <= 80")."""
+    """What makes each facet of row k of a planar atlas, in words."""
     cells = atlas.cells
     seams = cells.edge_seam[cells.vertex_ptr[k]:cells.vertex_ptr[k + 1]]
     return [seam_label(atlas, int(s)) for s in seams]
@@ -122,8 +126,12 @@ def facet_labels(atlas: Atlas, k: int) -> list[str]:
 def seam_label(atlas: Atlas, seam: int) -> str:
     """What a seam or a face of the domain is, in words."""
     if seam < 0:
-        return face_label(atlas, -1 - seam)
-    column, low, high = (int(c) for c in atlas.cells.seams[seam])
+        return face_label(atlas, int(atlas.domain.polygon.faces[-1 - seam]))
+    return border_label(atlas, *(int(c) for c in atlas.cells.seams[seam]))
+
+
+def border_label(atlas: Atlas, column: int, low: int, high: int) -> str:
+    """What two pieces or classes meet at: a unit ("relu[5]"), or a change of class ("no | yes")."""
     n = atlas.chain.n_columns
     if column < n:
         node, index = atlas.chain.unit_of(column)
@@ -137,9 +145,10 @@ def seam_label(atlas: Atlas, seam: int) -> str:
     return f"{atlas.class_label(low)} | {atlas.class_label(high)}"
 
 
-def face_label(atlas: Atlas, face: int) -> str:
+def face_label(atlas: Atlas, row: int) -> str:
+    """A face of the domain by its row among the constraints: "age <= 80"."""
     _, _, what = atlas.domain.constraints
-    kind, j = what[int(atlas.domain.polygon.faces[face])]
+    kind, j = what[row]
     names, box = atlas.network.feature_names, atlas.domain.box
     if kind == "upper":
         return f"{names[j]} <= {box.upper[j]:g}"

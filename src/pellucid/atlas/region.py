@@ -11,6 +11,8 @@ import numpy as np
 from ..chain import Elementwise, unit_maps
 from ..graph.network import logit
 from ..tolerance import ON_FACE
+from .neighbours import facet_labels
+from .polytopes import facet_words, facets_of, vertices_of
 
 if TYPE_CHECKING:
     from .atlas import Atlas
@@ -26,7 +28,7 @@ class Halfspaces(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Row k of an atlas: a polygon in u on which the network is y = coef x + intercept."""
+    """Row k of an atlas: a polytope in u on which the network is y = coef x + intercept."""
 
     atlas: Atlas
     index: int
@@ -52,13 +54,17 @@ class Region:
 
     @property
     def vertices(self) -> np.ndarray:
-        """(n, 2) in u, counter-clockwise."""
+        """(n, k) in u; in the plane counter-clockwise. DomainError beyond 8 dimensions."""
+        if not self.atlas.is_planar:
+            return vertices_of(self.atlas, self.index)
         ptr = self.atlas.cells.vertex_ptr
         return self.atlas.cells.vertices[ptr[self.index]:ptr[self.index + 1]]
 
     @property
     def interior_point(self) -> np.ndarray:
-        """(2,) in u: the mean of the vertices."""
+        """(k,) in u, strictly inside: in the plane the mean of the vertices."""
+        if not self.atlas.is_planar:
+            return self.atlas.cells.points[self.index]
         return self.vertices.mean(axis=0)
 
     @property
@@ -68,9 +74,10 @@ class Region:
 
     @cached_property
     def halfspaces(self) -> Halfspaces:
-        """The validity region, minimal (CEE III-D): rows A u <= b in the order of the edges, with the unit behind each."""
-        from .neighbours import facet_labels
-
+        """The validity region, minimal (CEE III-D): rows A u <= b (in the plane in the order of the edges), the unit behind each."""
+        if not self.atlas.is_planar:
+            found = facets_of(self.atlas, [self.index])
+            return Halfspaces(found.A, found.b, tuple(facet_words(self.atlas, found)))
         seams = self._seams
         rows = [self._row(i, int(s)) for i, s in enumerate(seams)]
         A, b = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
@@ -131,4 +138,6 @@ class Region:
 
     def __repr__(self) -> str:
         label = "" if self.atlas.cells.first is None else f", {self.atlas.class_label(int(self.atlas.first[self.index]))}"
+        if not self.atlas.is_planar:
+            return f"Region({self.index} of {self.atlas.domain.dim} dimensions{label})"
         return f"Region({self.index}: {len(self.vertices)} facets, volume {self.volume:.4g}{label})"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..regions import Cells
+from ..errors import DomainError
+from ..regions import Cells, Table
 from ..tolerance import GEOMETRIC
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def select(atlas: Atlas, *, first=None, second=None, where=None) -> Atlas:
             keep &= np.isin(getattr(atlas, column), class_numbers(atlas, wanted))
     cells = take(atlas.cells, np.flatnonzero(keep))
     if where is not None:
+        if not atlas.is_planar:
+            raise DomainError(f"select(where=...) cuts polygons; this atlas has {atlas.domain.dim} dimensions. Slice the domain first")
         A, b = _output_rows(atlas, *where)
         for row, offset in zip(A, b, strict=True):
             cells = _cut(cells, row, offset, atlas.chain.n_columns)
@@ -54,8 +57,11 @@ def _output_rows(atlas: Atlas, A, b) -> tuple[np.ndarray, np.ndarray]:
     return A, b
 
 
-def take(cells: Cells, rows: np.ndarray) -> Cells:
+def take(cells: Cells | Table, rows: np.ndarray) -> Cells | Table:
     """The cells of these rows, in this order."""
+    if isinstance(cells, Table):
+        columns = ("codes", "points", "clearance", "coef", "intercept", "first", "second", "volume")
+        return replace(cells, n_regions=len(rows), **{c: None if getattr(cells, c) is None else getattr(cells, c)[rows] for c in columns})
     counts = np.diff(cells.vertex_ptr)[rows]
     ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     at = np.repeat(cells.vertex_ptr[rows] - ptr[:-1], counts) + np.arange(ptr[-1])

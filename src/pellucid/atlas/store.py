@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from ..certificate import Certificate, Status
 from ..errors import FileFormatError
 from ..geometry import Box, Slice
 from ..graph.store import load_network
-from ..regions import Cells
+from ..regions import Cells, Table
 
 if TYPE_CHECKING:
     from .atlas import Atlas
@@ -54,21 +55,22 @@ def _write(atlas: Atlas, folder: Path) -> None:
     cells, K = atlas.cells, len(atlas)
     # reading the network back gives class names and all
     atlas.network.save(folder / "network.npz")
-    columns: dict[str, Any] = {
-        "code": _fixed(cells.codes.reshape(K, -1)),
-        "vertices": _ragged(_fixed(cells.vertices), cells.vertex_ptr),
-        "edge_seam": _ragged(pa.array(cells.edge_seam), cells.vertex_ptr),
-        "coef_u": _fixed(cells.coef.reshape(K, -1)),
-        "intercept_u": _fixed(cells.intercept.reshape(K, -1)),
-        "volume": pa.array(cells.area),
-    }
+    columns: dict[str, Any] = {"code": _fixed(cells.codes.reshape(K, -1)), "coef_u": _fixed(cells.coef.reshape(K, -1)),
+                               "intercept_u": _fixed(cells.intercept.reshape(K, -1))}
+    if isinstance(cells, Cells):
+        columns |= {"vertices": _ragged(_fixed(cells.vertices), cells.vertex_ptr),
+                    "edge_seam": _ragged(pa.array(cells.edge_seam), cells.vertex_ptr), "volume": pa.array(cells.area)}
+    else:
+        columns |= {"point": _fixed(cells.points)}
+        columns |= {name: pa.array(value) for name in ("clearance", "volume") if (value := getattr(cells, name)) is not None}
     for name in ("first", "second"):
         if getattr(cells, name) is not None:
             columns[name] = pa.array(getattr(cells, name))
     pq.write_table(pa.table(columns), folder / "regions.parquet", compression="zstd")
-    pq.write_table(pa.table({"column": cells.seams[:, 0], "low": cells.seams[:, 1], "high": cells.seams[:, 2]}), folder / "seams.parquet",
-                   compression="zstd")
-    pq.write_table(pa.table({"vertices": _ragged(_fixed(cells.rest_vertices), cells.rest_ptr)}), folder / "unexplored.parquet")
+    if isinstance(cells, Cells):
+        seams = {name: cells.seams[:, i] for i, name in enumerate(("column", "low", "high"))}
+        pq.write_table(pa.table(seams), folder / "seams.parquet", compression="zstd")
+        pq.write_table(pa.table({"vertices": _ragged(_fixed(cells.rest_vertices), cells.rest_ptr)}), folder / "unexplored.parquet")
     (folder / "manifest.json").write_text(json.dumps(_manifest(atlas), indent=1))
 
 
@@ -99,7 +101,8 @@ def _manifest(atlas: Atlas) -> dict:
         "domain": {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
                    "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(),
                            "b": box.b.tolist()}},
-        "cells": {k: _plain(getattr(atlas.cells, k)) for k in ("unresolved", "unresolved_area", "ties", "complete", "reason")},
+        "kind of cells": type(atlas.cells).__name__,
+        "cells": {f.name: _plain(v) for f in fields(atlas.cells) if isinstance(v := getattr(atlas.cells, f.name), bool | int | float | str)},
         "certificate": {"claim": certificate.claim, "status": certificate.status.value, "reason": certificate.reason,
                         "figures": {k: _plain(v) for k, v in certificate.figures.items()}},
     }
@@ -155,18 +158,24 @@ def _read(path: Path, manifest: dict, net) -> Atlas:
     def optional(name: str):
         return flat(name, np.int32) if name in table.column_names else None
 
-    rest = pq.read_table(path / "unexplored.parquet").column("vertices").combine_chunks()
-    seams = pq.read_table(path / "seams.parquet")
-    vertices = table.column("vertices").combine_chunks()
-    cells = Cells(
-        codes=flat("code", np.uint64).reshape(K, words) if words else np.zeros((K, 0), np.uint64),
-        vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2),
-        edge_seam=flat("edge_seam", np.int32),
-        seams=np.column_stack([np.array(seams.column(k), dtype=np.int32) for k in ("column", "low", "high")]).reshape(-1, 3),
-        coef=flat("coef_u", float).reshape(K, c, 2), intercept=flat("intercept_u", float).reshape(K, c), area=flat("volume", float),
-        first=optional("first"), second=optional("second"), rest_ptr=np.array(rest.offsets, dtype=np.int64),
-        rest_vertices=np.array(rest.flatten().flatten().to_numpy(zero_copy_only=False), dtype=float).reshape(-1, 2), **manifest["cells"])
     d = manifest["domain"]
+    k = len(d["P"][0])
+    common = {"codes": flat("code", np.uint64).reshape(K, words) if words else np.zeros((K, 0), np.uint64),
+              "coef": flat("coef_u", float).reshape(K, c, k), "intercept": flat("intercept_u", float).reshape(K, c),
+              "first": optional("first"), "second": optional("second")} | manifest["cells"]
+    if manifest["kind of cells"] == "Table":
+        sizes = {name: flat(name, float) for name in ("clearance", "volume") if name in table.column_names}
+        cells = Table(**common, **sizes, points=flat("point", float).reshape(K, k))
+    else:
+        rest = pq.read_table(path / "unexplored.parquet").column("vertices").combine_chunks()
+        seams = pq.read_table(path / "seams.parquet")
+        vertices = table.column("vertices").combine_chunks()
+        cells = Cells(
+            **common, vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2),
+            edge_seam=flat("edge_seam", np.int32),
+            seams=np.column_stack([np.array(seams.column(k), dtype=np.int32) for k in ("column", "low", "high")]).reshape(-1, 3),
+            area=flat("volume", float), rest_ptr=np.array(rest.offsets, dtype=np.int64),
+            rest_vertices=np.array(rest.flatten().flatten().to_numpy(zero_copy_only=False), dtype=float).reshape(-1, 2))
     box = Box(d["box"]["lower"], d["box"]["upper"], d["box"]["names"], A=_rows(d["box"]["A"], net.n_inputs), b=d["box"]["b"])
     P = np.array(d["P"])
     free = None if d["free"] is None else tuple(tuple(f) for f in d["free"])

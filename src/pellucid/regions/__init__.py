@@ -1,6 +1,7 @@
 """Engines that enumerate linear regions, and the packed codes they share."""
 
 from .codes import codes_of as codes_of
+from .codes import column_bits as column_bits
 from .codes import match_codes as match_codes
 from .codes import pack_codes as pack_codes
 from .codes import unpack_codes as unpack_codes

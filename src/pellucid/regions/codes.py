@@ -34,3 +34,16 @@ def codes_of(chain: Chain, X: np.ndarray) -> np.ndarray:
     if X.ndim != 2 or X.shape[1] != chain.n_inputs:
         raise ValueError(f"points of shape {X.shape}: the chain has {chain.n_inputs} inputs")
     return native_chain(chain).codes_of(X)
+
+
+def column_bits(n_pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each column lies in a packed code: its word, and its bits there (uint64 with those bits set)."""
+    words, bits, word, used = [], [], 0, 0
+    for pieces in np.asarray(n_pieces).tolist():
+        width = max(1, (pieces - 1).bit_length())
+        if used + width > 64:
+            word, used = word + 1, 0
+        used += width
+        words.append(word)
+        bits.append(((1 << width) - 1) << (64 - used))
+    return np.array(words, dtype=int), np.array(bits, dtype=np.uint64)

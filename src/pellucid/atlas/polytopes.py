@@ -1,0 +1,177 @@
+"""Regions in any number of dimensions: facets, neighbours and location by codes and linear programmes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..chain import Elementwise, unit_intervals
+from ..errors import DomainError
+from ..graph.network import logit
+from ..regions import Facets, column_bits, facets, match_codes, pack_codes
+from ..tolerance import ON_FACE
+from .neighbours import border_label, face_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .atlas import Atlas
+
+MOST_DIMENSIONS = 8
+"""Vertices of a single region are listed up to here; beyond, there can be thousands a region."""
+
+
+def facets_of(atlas: Atlas, rows, *, beyond: bool = False) -> Facets:
+    """The minimal halfspaces of some rows, with the code behind each where asked for."""
+    from .enumerate import split_of
+
+    G, h, _ = atlas.domain.constraints
+    return facets(atlas.chain_u, G, h, atlas.cells, rows=np.asarray(rows), floors=atlas._floors,
+                  split=split_of(atlas.network, atlas.by, atlas.threshold), neighbours=beyond)
+
+
+def facet_words(atlas: Atlas, found: Facets) -> list[str]:
+    """What makes each facet, in words."""
+    return [face_label(atlas, -1 - int(c)) if c < 0 else border_label(atlas, int(c), int(low), int(high))
+            for c, low, high in zip(found.column, found.low, found.high, strict=True)]
+
+
+def neighbours_by_code(atlas: Atlas, k: int) -> pd.DataFrame:
+    """`Atlas.neighbours` for polytopes: facet, region (-1 outside the domain, or not in this atlas), unit."""
+    import pandas as pd
+
+    found = facets_of(atlas, [k], beyond=True)
+    rows = [_beyond(atlas, k, int(c), int(low), int(high), code)
+            for c, low, high, code in zip(found.column, found.low, found.high, found.beyond, strict=True)]
+    return pd.DataFrame({"facet": np.arange(len(rows)), "region": np.array(rows, dtype=int), "unit": facet_words(atlas, found)})
+
+
+def _beyond(atlas: Atlas, k: int, column: int, low: int, high: int, code: np.ndarray) -> int:
+    """The row behind a facet. Outputs are continuous, so behind a unit's facet the class is that of row k."""
+    cells = atlas.cells
+    if column < 0:
+        return -1
+    same = (cells.codes == code).all(axis=1)
+    if cells.first is not None:
+        first, second = int(cells.first[k]), None if cells.second is None else int(cells.second[k])
+        if column == atlas.chain.n_columns:
+            first, second = _other(atlas, first, second, low, high)
+        same &= cells.first == first
+        if second is not None and cells.second is not None:
+            same &= cells.second == second
+    rows = np.flatnonzero(same)
+    return int(rows[0]) if len(rows) else -1
+
+
+def _other(atlas: Atlas, first: int, second: int | None, low: int, high: int) -> tuple[int, int | None]:
+    """(first, second) on the other side of a border between the outputs low and high."""
+    if atlas.network.is_multilabel:
+        return first ^ (1 << low), None
+    if atlas.network.n_outputs == 1:
+        return 1 - first, None if second is None else 1 - second
+    swap = {low: high, high: low}
+    if first in swap:
+        return swap[first], first if second == swap[first] else second
+    return first, swap.get(second, second) if second is not None else None
+
+
+def vertices_of(atlas: Atlas, k: int) -> np.ndarray:
+    """(n, k) vertices of one region in u, in no order, by qhull."""
+    from scipy.spatial import HalfspaceIntersection
+
+    found, point, dim = facets_of(atlas, [k]), atlas.cells.points[k], atlas.domain.dim
+    if dim > MOST_DIMENSIONS:
+        raise DomainError(f"vertices are listed up to {MOST_DIMENSIONS} dimensions, this region has {dim}: use its halfspaces")
+    if dim == 1:
+        return (found.b / found.A[:, 0])[:, None]
+    lower, upper = atlas.domain.bounds
+    scale = upper - lower
+    rows = np.column_stack([found.A * scale, found.A @ point - found.b])
+    return np.unique(HalfspaceIntersection(rows, np.zeros(dim)).intersections * scale + point, axis=0)
+
+
+def in_polytope(atlas: Atlas, u: np.ndarray) -> np.ndarray:
+    """Is each point in the domain, its faces and ON_FACE beyond them included? (n,) bool."""
+    G, h, _ = atlas.domain.constraints
+    lower, upper = atlas.domain.bounds
+    room = ON_FACE * (np.abs(G) @ (upper - lower))
+    return (u @ G.T <= h + room).all(axis=1)
+
+
+def by_open_columns(atlas: Atlas, u: np.ndarray) -> np.ndarray:
+    """The smallest row whose closure holds each point, for points whose own code is no region's; -1 where there is none.
+
+    A unit within ON_FACE (of its range over the domain) of a breakpoint may stand on either side, since values are continuous;
+    so the rows that agree in all other columns are those that touch the point.
+    """
+    pieces, is_open = _pieces(atlas, u)
+    n_pieces = atlas.chain.n_pieces
+    word, bits = column_bits(n_pieces)
+    masks = np.zeros((len(u), atlas.cells.codes.shape[1]), dtype=np.uint64)
+    for c in range(len(n_pieces)):
+        masks[:, word[c]] |= np.where(is_open[:, c], bits[c], np.uint64(0))
+    wanted = pack_codes(pieces, n_pieces) & ~masks
+    found = np.full(len(u), -1, dtype=np.int64)
+    groups, group = np.unique(np.hstack([masks, wanted]), axis=0, return_inverse=True)
+    group = group.ravel()
+    for g, row in enumerate(groups):
+        mask, code = np.split(row, 2)
+        candidates = np.flatnonzero(((atlas.cells.codes & ~mask) == code).all(axis=1))
+        if len(candidates):
+            points = np.flatnonzero(group == g)
+            found[points] = _by_class(atlas, u[points], candidates)
+    return found
+
+
+def _by_class(atlas: Atlas, u: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Of rows that all touch the points, the smallest whose class the outputs allow."""
+    if atlas.cells.first is None:
+        return np.full(len(u), candidates[0])
+    row = candidates[0]
+    y = u @ atlas.coef_u[row].T + atlas.intercept_u[row]
+    room = ON_FACE * np.maximum(1.0, np.abs(y).max(axis=1))
+    found = np.full(len(u), -1, dtype=np.int64)
+    for k in candidates[::-1]:
+        first = int(atlas.cells.first[k])
+        if atlas.network.is_multilabel or atlas.network.n_outputs == 1:
+            given = first >> np.arange(y.shape[1]) & 1
+            fits = ((y - logit(atlas.threshold)) * np.where(given, 1, -1) >= -room[:, None]).all(axis=1)
+        else:
+            fits = y[:, first] >= y.max(axis=1) - room
+        found[fits] = k
+    return found
+
+
+def _pieces(atlas: Atlas, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(piece (n, columns) of each unit at the points, whether another piece touches (n, columns))."""
+    chain, s = atlas.chain_u, u.T
+    bounds = unit_intervals(chain, *atlas.domain.bounds)
+    pieces, open_ = [], []
+    for stage, (_, outputs), (lo, up) in zip(chain.stages, chain.columns, bounds, strict=False):
+        z = stage.A @ s + stage.a[:, None]
+        room = ON_FACE * np.maximum(up - lo, np.abs(lo))[:, None] + 1e-300
+        phi = stage.phi
+        pieces.append(phi.piece(z)[outputs])
+        if isinstance(phi, Elementwise):
+            near = np.zeros(z.shape, dtype=bool)
+            for t in phi.padded[0].T:
+                near |= np.abs(z - t[:, None]) <= room
+            open_.append(near[outputs])
+        else:
+            best = phi(z)
+            close = [(z[rows] >= best - room[rows]) for rows in phi.padded.T]
+            distinct = [np.flatnonzero(phi.n_pieces > m) for m in range(len(close))]
+            count = np.zeros(best.shape, dtype=int)
+            for hit, groups in zip(close, distinct, strict=True):
+                count[groups] += hit[groups]
+            open_.append((count > 1)[outputs])
+        s = phi(z)
+    if not pieces:
+        return np.zeros((len(u), 0), dtype=np.uint16), np.zeros((len(u), 0), dtype=bool)
+    return np.vstack(pieces).T.astype(np.uint16), np.vstack(open_).T
+
+
+def known_codes(atlas: Atlas, codes: np.ndarray) -> np.ndarray:
+    """Does the atlas have a row of each of these codes? (q,) bool."""
+    return match_codes(atlas._code_table[0], codes) >= 0

@@ -1,0 +1,106 @@
+"""The same laws in more dimensions than two, where regions are halfspaces and points."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from networks import random_layers, relu_network
+from test_atlas import DEGENERATE, conv_network, degenerate_layers
+
+import pellucid as pel
+from pellucid.certificate import Status
+
+
+@pytest.mark.parametrize("by", [None, "class", "top2"])
+@pytest.mark.parametrize("kind", DEGENERATE)
+@pytest.mark.parametrize(("d", "engine"), [(1, "auto"), (3, "auto"), (3, "search"), (4, "auto"), (4, "search")])
+def test_an_atlas_passes_its_own_check_and_equals_the_network(kind, by, d, engine, rng):
+    net = relu_network(degenerate_layers(kind, rng, d), "softmax")
+    atlas = pel.linear_regions(net, pel.Box([-1] * d, [1] * d), by=by, engine=engine)
+    verdict = atlas.check(points=2000)
+    assert verdict.status is Status.PROVED, verdict
+    x = rng.uniform(-1, 1, (3000, d))
+    assert np.allclose(atlas(x), net(x), rtol=1e-9, atol=1e-9)
+    k = atlas.locate(x)
+    assert np.allclose(np.einsum("ncd,nd->nc", atlas.coef[k], x) + atlas.intercept[k], net(x), rtol=1e-9, atol=1e-9)
+    if by:
+        y = net(x)
+        assert np.allclose(y[np.arange(len(y)), atlas.first[k]], y.max(axis=1), atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["search", "vertex"])
+@pytest.mark.parametrize("by", [None, "class", "top2"])
+def test_other_engines_agree_with_the_planar_one(by, engine, rng):
+    for kind in DEGENERATE:
+        net = relu_network(degenerate_layers(kind, rng), "softmax")
+        one, other = (pel.linear_regions(net, pel.Box([-1, -1], [1, 1]), by=by, engine=e) for e in ("planar", engine))
+        assert np.array_equal(one.codes, other.codes)
+        assert np.allclose(one.coef, other.coef)
+        if by:
+            assert np.array_equal(one.first, other.first)
+        x = np.vstack([rng.uniform(-1, 1, (500, 2)), one.cells.vertices, [[0, 0], [1, 1], [-1, 0]]])
+        values = other(x)
+        assert np.allclose(values, net(x), atol=1e-8)
+
+
+def test_facets_neighbours_and_vertices_of_a_region(rng):
+    net = relu_network(random_layers(rng, [3, 8, 8, 3]), "softmax", feature_names=("a", "b", "c"))
+    atlas = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3).where([1, 1, 1], 2), by="class")
+    for k in range(0, len(atlas), max(1, len(atlas) // 12)):
+        region = atlas[k]
+        A, b, units = region.halfspaces
+        assert (A @ region.interior_point < b).all()
+        v = region.vertices
+        assert (A @ v.T <= b[:, None] + 1e-9).all()
+        assert ((np.abs(A @ v.T - b[:, None]) <= 1e-9).sum(axis=1) >= 3).all()         # every row is a facet
+        assert all(u.split("[")[0] in ("relu", "relu_2") or "|" in u or "=" in u or "constraint" in u for u in units)
+        for row in atlas.neighbours(k).itertuples():
+            if row.region >= 0:
+                assert k in set(atlas.neighbours(row.region).region)
+            else:
+                assert "=" in row.unit or "constraint" in row.unit
+
+
+def test_points_on_faces_belong_to_a_region_that_touches_them():
+    net = relu_network([(np.eye(3), np.zeros(3)), (np.ones((1, 3)), np.zeros(1))])
+    atlas = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3))
+    assert atlas.locate(np.zeros((1, 3))).tolist() == [7]
+    dead = relu_network([(np.diag([1.0, 1, 0]), np.zeros(3)), (np.ones((1, 3)), np.zeros(1))])
+    atlas = pel.linear_regions(dead, pel.Box([-1] * 3, [1] * 3))
+    assert atlas.codes.tolist() == [[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]]
+    assert atlas.locate([[0.5, -0.5, 0.1], [0.5, 0.5, -1], [0, -1, 0], [2, 0, 0]]).tolist() == [2, 3, 0, -1]
+
+
+@pytest.mark.parametrize("by", [None, "class"])
+def test_save_then_load_changes_nothing(by, rng, tmp_path):
+    net = relu_network(random_layers(rng, [4, 6, 6, 3]), "softmax")
+    atlas = pel.linear_regions(net, pel.Box([-1] * 4, [1] * 4), by=by)
+    back = pel.load_atlas(atlas.save(tmp_path / "atlas"))
+    pd.testing.assert_frame_equal(atlas.to_frame(), back.to_frame())
+    assert repr(back) == repr(atlas)
+    assert back.check(points=500).status is Status.PROVED
+
+
+def test_a_conv_network_in_three_directions(rng):
+    net = conv_network(rng)
+    domain = pel.Slice(0.2 * rng.normal(size=36), rng.normal(size=(36, 3)) / 10, pel.Box([-1] * 36, [1] * 36))
+    atlas = pel.linear_regions(net, domain, max_regions=20_000)
+    k = atlas.locate(domain.point(rng.uniform(-0.5, 0.5, (5000, 3))))
+    assert (k >= 0).any()
+    assert atlas.check(points=500).status is Status.PROVED
+
+
+def test_budgets_selections_and_what_is_for_the_plane_only(rng):
+    net = relu_network(random_layers(rng, [3, 20, 20, 3]), "softmax")
+    box = pel.Box([-1] * 3, [1] * 3)
+    part, whole = pel.linear_regions(net, box, max_regions=50, by="class"), pel.linear_regions(net, box, by="class")
+    assert isinstance(part, pel.PartialAtlas)
+    assert len(part) == 50
+    assert part.certificate.status is Status.UNKNOWN
+    assert {tuple(c) for c in part.codes} <= {tuple(c) for c in whole.codes}
+    assert sum(len(whole.select(first=c)) for c in range(3)) == len(whole)
+    with pytest.raises(pel.DomainError, match="plane"):
+        pel.transitions(whole)
+    with pytest.raises(AttributeError, match="volumes"):
+        pel.linear_regions(net, box, engine="search", max_regions=5).volume
+    with pytest.raises(pel.DomainError, match="3 dimensions"):
+        whole.select(where=([1, 0, 0], 0))
