@@ -8,6 +8,10 @@ from test_atlas import DEGENERATE, conv_network, degenerate_layers
 
 import pellucid as pel
 from pellucid.certificate import Status
+from pellucid.graph import INPUT, GraphBuilder, Network
+from pellucid.ops.extremum import Extremum
+from pellucid.ops.linear import Linear
+from pellucid.ops.relu import ReLU
 
 
 @pytest.mark.parametrize("by", [None, "class", "top2"])
@@ -70,6 +74,22 @@ def test_points_on_faces_belong_to_a_region_that_touches_them():
     assert atlas.locate([[0.5, -0.5, 0.1], [0.5, 0.5, -1], [0, -1, 0], [2, 0, 0]]).tolist() == [2, 3, 0, -1]
 
 
+def test_equal_winners_touch_a_point_and_smaller_ones_do_not(rng):
+    # max(a, b, max(b, 0)): wherever b >= 0 the last two are equal, so no point has the code of its region
+    b = GraphBuilder((3,))
+    h = b.add(Linear(rng.normal(size=(4, 3)), rng.normal(size=4)), INPUT)
+    g = b.add(Linear(rng.normal(size=(4, 3)), rng.normal(size=4)), INPUT)
+    m = b.add(Extremum(1), h, g, b.add(ReLU(), g))
+    net = Network(b.graph(b.add(Linear(rng.normal(size=(2, 4)), np.zeros(2)), m)), "softmax")
+    for engine in ("vertex", "search"):
+        for by in (None, "class"):
+            atlas = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3), by=by, engine=engine)
+            x = rng.uniform(-1, 1, (3000, 3))
+            assert np.allclose(atlas(x), net(x), rtol=1e-9, atol=1e-9)
+            part = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3), by=by, engine=engine, max_regions=len(atlas) // 2)
+            assert part.check(points=1000).status is Status.PROVED
+
+
 @pytest.mark.parametrize("by", [None, "class"])
 def test_save_then_load_changes_nothing(by, rng, tmp_path):
     net = relu_network(random_layers(rng, [4, 6, 6, 3]), "softmax")
@@ -82,11 +102,14 @@ def test_save_then_load_changes_nothing(by, rng, tmp_path):
 
 def test_a_conv_network_in_three_directions(rng):
     net = conv_network(rng)
-    domain = pel.Slice(0.2 * rng.normal(size=36), rng.normal(size=(36, 3)) / 10, pel.Box([-1] * 36, [1] * 36))
-    atlas = pel.linear_regions(net, domain, max_regions=20_000)
-    k = atlas.locate(domain.point(rng.uniform(-0.5, 0.5, (5000, 3))))
-    assert (k >= 0).any()
-    assert atlas.check(points=500).status is Status.PROVED
+    x0 = 0.2 * rng.normal(size=36)
+    domain = pel.Slice(x0, rng.normal(size=(36, 3)), pel.Box(x0 - 0.15, x0 + 0.15))
+    for engine in ("vertex", "search"):
+        atlas = pel.linear_regions(net, domain, engine=engine)
+        assert atlas.is_complete
+        x = domain.point(rng.uniform(-0.02, 0.02, (3000, 3)))
+        assert np.allclose(atlas(x), net(x), rtol=1e-9, atol=1e-9)
+        assert atlas.check(points=500).status is Status.PROVED
 
 
 def test_budgets_selections_and_what_is_for_the_plane_only(rng):

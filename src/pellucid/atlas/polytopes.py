@@ -102,22 +102,42 @@ def in_polytope(atlas: Atlas, u: np.ndarray) -> np.ndarray:
 def by_open_columns(atlas: Atlas, u: np.ndarray) -> np.ndarray:
     """The smallest row whose closure holds each point, for points whose own code is no region's; -1 where there is none.
 
-    A unit within ON_FACE (of its range over the domain) of a breakpoint may stand on either side, since values are continuous;
-    so the rows that agree in all other columns are those that touch the point.
+    A unit within ON_FACE (of its range over the domain) of a breakpoint may stand on either side of it, and any of several equal
+    winners may win, since values are continuous: the rows whose code is made of such pieces are those that touch the point.
+    The lowest pieces everywhere are tried first: they are the canonical code (SPEC 2), and the smallest row if it is one.
     """
-    pieces, is_open = _pieces(atlas, u)
+    allowed = _allowed_pieces(atlas, u)
+    lowest = np.stack([a.argmax(axis=0) for a in allowed], axis=1).astype(np.uint16) if allowed else np.zeros((len(u), 0), np.uint16)
+    region = match_codes(atlas._code_table[0], pack_codes(lowest, atlas.chain.n_pieces))
+    found = np.full(len(u), -1, dtype=np.int64)
+    for r in np.unique(region[region >= 0]):
+        points = np.flatnonzero(region == r)
+        first, count = atlas._code_table[1][r], atlas._code_table[2][r]
+        found[points] = _by_class(atlas, u[points], np.arange(first, first + count))
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        found[lost] = _by_any_piece(atlas, u[lost], [a[:, lost] for a in allowed], lowest[lost])
+    return found
+
+
+def _by_any_piece(atlas: Atlas, u: np.ndarray, allowed: list[np.ndarray], lowest: np.ndarray) -> np.ndarray:
+    """The same by looking through all rows: points with the same choice of pieces together."""
     n_pieces = atlas.chain.n_pieces
     word, bits = column_bits(n_pieces)
     masks = np.zeros((len(u), atlas.cells.codes.shape[1]), dtype=np.uint64)
-    for c in range(len(n_pieces)):
-        masks[:, word[c]] |= np.where(is_open[:, c], bits[c], np.uint64(0))
-    wanted = pack_codes(pieces, n_pieces) & ~masks
+    for c, pieces in enumerate(allowed):
+        masks[:, word[c]] |= np.where(pieces.sum(axis=0) > 1, bits[c], np.uint64(0))
+    wanted = pack_codes(lowest, n_pieces) & ~masks
+    wide = [c for c in range(len(allowed)) if n_pieces[c] > 2]
+    choice = [allowed[c].T.astype(np.uint64) for c in wide]
     found = np.full(len(u), -1, dtype=np.int64)
-    groups, group = np.unique(np.hstack([masks, wanted]), axis=0, return_inverse=True)
-    group = group.ravel()
+    groups, first, group = np.unique(np.hstack([masks, wanted, *choice]), axis=0, return_index=True, return_inverse=True)
+    group, words = group.ravel(), masks.shape[1]
     for g, row in enumerate(groups):
-        mask, code = np.split(row, 2)
+        mask, code = row[:words], row[words:2 * words]
         candidates = np.flatnonzero(((atlas.cells.codes & ~mask) == code).all(axis=1))
+        for c in wide:
+            candidates = candidates[allowed[c][atlas.codes[candidates, c], first[g]]]
         if len(candidates):
             points = np.flatnonzero(group == g)
             found[points] = _by_class(atlas, u[points], candidates)
@@ -143,33 +163,25 @@ def _by_class(atlas: Atlas, u: np.ndarray, candidates: np.ndarray) -> np.ndarray
     return found
 
 
-def _pieces(atlas: Atlas, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(piece (n, columns) of each unit at the points, whether another piece touches (n, columns))."""
+def _allowed_pieces(atlas: Atlas, u: np.ndarray) -> list[np.ndarray]:
+    """For each code column: which pieces touch each point, (pieces, n) bool."""
     chain, s = atlas.chain_u, u.T
     bounds = unit_intervals(chain, *atlas.domain.bounds)
-    pieces, open_ = [], []
+    allowed: list[np.ndarray] = []
     for stage, (_, outputs), (lo, up) in zip(chain.stages, chain.columns, bounds, strict=False):
-        z = stage.A @ s + stage.a[:, None]
-        room = ON_FACE * np.maximum(up - lo, np.abs(lo))[:, None] + 1e-300
-        phi = stage.phi
-        pieces.append(phi.piece(z)[outputs])
-        if isinstance(phi, Elementwise):
-            near = np.zeros(z.shape, dtype=bool)
-            for t in phi.padded[0].T:
-                near |= np.abs(z - t[:, None]) <= room
-            open_.append(near[outputs])
-        else:
-            best = phi(z)
-            close = [(z[rows] >= best - room[rows]) for rows in phi.padded.T]
-            distinct = [np.flatnonzero(phi.n_pieces > m) for m in range(len(close))]
-            count = np.zeros(best.shape, dtype=int)
-            for hit, groups in zip(close, distinct, strict=True):
-                count[groups] += hit[groups]
-            open_.append((count > 1)[outputs])
+        z, phi = stage.A @ s + stage.a[:, None], stage.phi
+        room = ON_FACE * np.maximum(up - lo, np.abs(lo)) + 1e-300
+        for i in outputs:
+            if isinstance(phi, Elementwise):
+                t = phi.breaks[phi.ptr[i]:phi.ptr[i + 1], None]
+                above = np.vstack([np.full((1, len(u)), -np.inf), np.broadcast_to(t, (len(t), len(u)))])
+                below = np.vstack([np.broadcast_to(t, (len(t), len(u))), np.full((1, len(u)), np.inf)])
+                allowed.append((z[i] >= above - room[i]) & (z[i] <= below + room[i]))
+            else:
+                rows = phi.members[phi.ptr[i]:phi.ptr[i + 1]]
+                allowed.append(z[rows] >= z[rows].max(axis=0) - room[rows][:, None])
         s = phi(z)
-    if not pieces:
-        return np.zeros((len(u), 0), dtype=np.uint16), np.zeros((len(u), 0), dtype=bool)
-    return np.vstack(pieces).T.astype(np.uint16), np.vstack(open_).T
+    return allowed
 
 
 def known_codes(atlas: Atlas, codes: np.ndarray) -> np.ndarray:
