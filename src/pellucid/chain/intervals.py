@@ -54,15 +54,15 @@ def phi_image(phi: Elementwise | Selection, lo: np.ndarray, up: np.ndarray) -> t
 def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
     """How far the engines' pre-activation of each unit, G v + g at a point v of the domain, can be from the true one.
 
-    Needs     the chain of the network (not folded) and the slice; the polygon of the slice mapped to [-1, 1]^2.
+    Needs     the chain of the network (not folded) and the slice, of k dimensions; its bounding box is mapped to [-1, 1]^k.
     Gives     one (rows,) array for each stage and one for the outputs: |computed - true| <= floor, for every code.
     Sound     yes: an a-priori bound on the matrix products that make the local map M_l = [G_l | g_l]. With u the unit
               roundoff and gamma_n = n u / (1 - n u) (Higham 2002, 3.1): fl(A B) = A B + E, |E| <= gamma_n |A| |B|, so row j of
               stage l + 1 is off by at most |A_j|_2 (|D_l|_F + gamma_n |M_l|_F) with D_l the error of M_l after its slopes, in
-              Frobenius norms, and |v, 1| <= sqrt(3).
+              Frobenius norms, and |v, 1| <= sqrt(k + 1).
     Differs   norms, not intervals: interval growth is sqrt(n) / 2 a layer, spectral growth about 1.
     """
-    lower, upper = domain.polygon.bounds
+    lower, upper = domain.bounds
     centre, half = (lower + upper) / 2, (upper - lower) / 2
     x_size = np.abs(domain.x0) + np.abs(domain.P) @ (np.abs(centre) + half)
     first_A, first_a = (chain.stages[0].A, chain.stages[0].a) if chain.stages else (chain.A, chain.a)
@@ -78,7 +78,7 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
     for layer in _layers(chain):
         size = layer.slope * size + layer.offset
         error = layer.slope * error * (1 + 4 * UNIT) + 2 * UNIT * size
-        floors.append(np.sqrt(3.0) * (layer.rows * (error + layer.gamma * size) + layer.gamma * layer.a))
+        floors.append(np.sqrt(domain.dim + 1.0) * (layer.rows * (error + layer.gamma * size) + layer.gamma * layer.a))
         error = layer.norm * error + layer.gamma * (layer.rows_norm * size + layer.a_norm)
         size = layer.norm * size + layer.a_norm
     return floors

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DomainError
+from .halfspaces import bounding_box
 from .polygon import Polygon, halfplane_polygon
 
 if TYPE_CHECKING:
@@ -105,6 +106,14 @@ class Slice:
             raise DomainError(f"a polygon needs 2 free coordinates, this slice has {self.dim}")
         G, h, _ = self.constraints
         return halfplane_polygon(G, h)
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper corner, (k,) each, of the bounding box of the set of u."""
+        if self.dim == 2:
+            return self.polygon.bounds
+        G, h, _ = self.constraints
+        return bounding_box(G, h)
 
     def __repr__(self) -> str:
         return f"Slice({' x '.join(self.axes)} of {self.box.n_inputs} features)"

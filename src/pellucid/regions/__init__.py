@@ -8,6 +8,9 @@ from .planar import Cells as Cells
 from .planar import Progress as Progress
 from .planar import enumerate_planar as enumerate_planar
 from .planar import thread_count as thread_count
+from .search import chebyshev as chebyshev
+from .search import enumerate_search as enumerate_search
+from .search import facets as facets
 from .table import Facets as Facets
 from .table import Table as Table
 from .vertex import enumerate_vertex as enumerate_vertex

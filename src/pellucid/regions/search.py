@@ -1,0 +1,139 @@
+"""All linear regions over a polytope of any dimension, by cells of halfspaces (SPEC 3, search)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .. import _core
+from ..chain.chain import Chain
+from ..chain.intervals import unit_intervals
+from ..errors import DomainError, Interrupted
+from ..geometry.halfspaces import bounding_box
+from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .native import native_chain
+from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
+from .table import Facets, Table
+
+MAX_DIM = 64
+"""Dimensions of u that the search engine takes."""
+
+
+def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
+                     max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
+                     threads: int | None = None, progress: Callable[[Progress], object] | None = None, count_only: bool = False,
+                     maps: bool = True) -> Table:
+    """Every linear region of `chain` (of k <= 64 inputs) over the polytope { u : G u <= h }.
+
+    Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
+              rounding error of each row over it (`chain.rounding_floors`). split: None, "argmax", "top2" or
+              ("labels", thresholds). maps=False leaves coef and intercept out, count_only=True all rows (constant memory).
+    Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
+              are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
+              takes the lower piece, winners that are equal over a cell go to the first.
+    Sound     cells are cut along computed hyperplanes and never dropped; what is thinner than the tolerance is left in its
+              sibling and counted.
+    Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
+              diameter); budgets leave a rest, which is counted.
+    Source    KERNELS 4, 5: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
+              starts from the best vertex known and stops at the first that serves.
+    """
+    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps)
+    run.start()
+    try:
+        while not run.wait(_TICK):
+            if progress is not None:
+                progress(Progress(*run.status()))
+    except KeyboardInterrupt:
+        run.cancel()
+        raise Interrupted(Table(**run.result())) from None
+    except BaseException:
+        run.cancel()
+        raise
+    return Table(**run.result())
+
+
+def facets(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[np.ndarray, np.ndarray], rows=None, *,
+           floors: Sequence[np.ndarray], split: Split = None, neighbours: bool = False, threads: int | None = None) -> Facets:
+    """The minimal halfspaces of regions of `chain` over { u : G u <= h }, with the unit behind each.
+
+    Needs     regions: a Table, or (packed codes (K, words), points (K, k) inside each); rows: which of them (indices, a mask),
+              None for all. split: as the Table was made with.
+    Gives     Facets; with neighbours=True the code behind each facet too.
+    Sound     a row is left out if the region grows by less than 1e-9 without it (in the box [-1, 1]^k, along its normal).
+    Source    what a ray from the inner point meets first, and alone, has a facet; so have the d rows tight at a simple vertex;
+              the other rows are maximised over the region (Fukuda 2016, redundancy removal), beginning at the last vertex.
+              The neighbour's code: values at a point inside the facet decide, and where they lie at a breakpoint the rates
+              along the normal do, stage by stage.
+    """
+    problem, columns, threads = _asked(chain, G, h, regions, rows, floors, split, threads)
+    found = problem.facets(*columns, neighbours, threads)
+    counts = found.pop("counts")
+    return Facets(ptr=np.concatenate([[0], np.cumsum(counts)]), **found)
+
+
+def chebyshev(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[np.ndarray, np.ndarray], rows=None, *,
+              floors: Sequence[np.ndarray], split: Split = None, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (K, k) and radii (K,) of the largest balls in regions, in u; arguments as for `facets`."""
+    problem, columns, threads = _asked(chain, G, h, regions, rows, floors, split, threads)
+    return problem.centres(*columns, threads)
+
+
+def _asked(chain, G, h, regions, rows, floors, split, threads):
+    """The domain as the core takes it, the regions' columns, and the number of threads."""
+    G, h = _constraints(chain, G, h)
+    lower, upper = bounding_box(G, h)
+    mode, thresholds = _mode(chain, split)
+    floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
+    problem = _core.facet_problem(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors, ROUNDING_FACTOR, mode,
+                                  thresholds)
+    if isinstance(regions, Table):
+        columns = [regions.codes, regions.points, regions.first, regions.second]
+    else:
+        columns = [np.atleast_2d(regions[0]), np.atleast_2d(regions[1]), None, None]
+    kinds = (np.uint64, np.float64, np.int32, np.int32)
+    take = (lambda column: column) if rows is None else (lambda column: column[rows])
+    columns = [np.zeros(0, kind) if column is None else np.ascontiguousarray(take(column), dtype=kind)
+               for column, kind in zip(columns, kinds, strict=True)]
+    return problem, columns, thread_count(threads)
+
+
+def _mode(chain, split):
+    """(the core's word for `split`, thresholds)."""
+    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
+    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
+        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
+    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
+    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
+        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    return mode, thresholds
+
+
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps):
+    G, h = _constraints(chain, G, h)
+    mode, thresholds = _mode(chain, split)
+    floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
+    lower, upper = bounding_box(G, h)
+    bounds = unit_intervals(chain, lower, upper)
+    try:
+        return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
+                                [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
+                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only,
+                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
+                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+    except ValueError as error:
+        raise DomainError(str(error)) from None
+
+
+def _constraints(chain: Chain, G, h) -> tuple[np.ndarray, np.ndarray]:
+    """G u <= h as the core takes them: finite, rows with h = inf left out."""
+    G, h = np.ascontiguousarray(G, dtype=np.float64), np.ascontiguousarray(h, dtype=np.float64)
+    k = chain.n_inputs
+    if G.ndim != 2 or G.shape[1] != k or h.shape != (len(G),) or not 1 <= k <= MAX_DIM:
+        raise DomainError(f"a chain of {k} inputs over G of shape {G.shape}, h of shape {h.shape}: the search engine takes 1 to "
+                          f"{MAX_DIM} inputs, G (rows, inputs) and h (rows,)")
+    if np.isnan(h).any() or not np.isfinite(G).all() or np.isneginf(h).any():
+        raise DomainError("G must be finite, and h no NaN or -inf")
+    keep = np.isfinite(h)
+    return (G, h) if keep.all() else (np.ascontiguousarray(G[keep]), np.ascontiguousarray(h[keep]))
