@@ -36,6 +36,9 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
         raise TypeError(f"linear_regions takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
     if engine not in ("auto", "planar"):
         raise ValueError(f"engine='{engine}': there are 'auto' and 'planar'")
+    for name, budget in (("max_regions", max_regions), ("max_seconds", max_seconds), ("max_bytes", max_bytes)):
+        if budget is not None and not budget >= 0:      # also where it is NaN
+            raise ValueError(f"{name}={budget}: a budget cannot be negative")
     chain = chain_of(net)
     plane = as_slice(domain, net.feature_names)
     if plane.dim != 2:

@@ -125,6 +125,8 @@ def load_atlas(path: str | Path) -> Atlas:
         raise FileFormatError(f"{path} is not an atlas written by Atlas.save: {e}") from e
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != "pellucid atlas":
         raise FileFormatError(f"{path} is an atlas of another format; this version reads {FORMAT}")
+    from .. import ops  # noqa: F401  (the classes that a saved network speaks of)
+
     net = load_network(path / "network.npz")
     if net.digest != manifest["digest"]:
         raise FileFormatError(f"{path}: network.npz is not the network that the atlas was made of")
