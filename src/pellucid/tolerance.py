@@ -27,3 +27,7 @@ CHECK_AREA = 1e-9
 
 CHECK_VALUE = 1e-9
 """A region's map equals the network, and its neighbour on their facet, within this of the outputs' scale."""
+
+PROOF_WIDTH = 1e-8
+"""Signs are decided against the proved rounding bound only where that is below this, relative to the size of the unit: counts of
+regions do not change up to here. Where it is wider, errors are estimated and the certificate does not say proved."""

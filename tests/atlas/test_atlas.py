@@ -1,5 +1,7 @@
 """Laws of atlases: regions cover the domain once, maps equal the network, save then load changes nothing."""
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -217,6 +219,13 @@ def test_save_then_load_changes_nothing(by, rng, tmp_path):
     assert len(pel.load_atlas(tmp_path / "atlas")) == len(atlas)
 
 
+def test_a_saved_atlas_is_read_by_a_process_that_has_loaded_no_network(rng, tmp_path):
+    path = pel.linear_regions(relu_network(random_layers(rng, [2, 3, 1])), pel.Box([-1, -1], [1, 1])).save(tmp_path / "atlas")
+    code = f"import pellucid as pel; print(len(pel.load_atlas({str(path)!r})))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.stdout.strip().isdigit(), answer.stderr
+
+
 def test_damaged_atlases_are_refused(rng, tmp_path):
     atlas = pel.linear_regions(relu_network(random_layers(rng, [2, 5, 1])), pel.Box([-1, -1], [1, 1]))
     path = atlas.save(tmp_path / "atlas")
@@ -287,6 +296,8 @@ def test_full_dimensional_ties_go_to_the_lowest_index_and_are_counted():
     (lambda net: pel.linear_regions(net, pel.Box([0] * 3, [1, 1, 0]), by="class"), pel.NoDecision, "regression"),
     (lambda net: pel.linear_regions(net, pel.Box([0] * 3, [1, 1, 0]), by="klass"), ValueError, "'class'"),
     (lambda net: pel.linear_regions(net, pel.Box([0] * 3, [1, 1, 0]), engine="magic"), ValueError, "planar"),
+    (lambda net: pel.linear_regions(net, pel.Box([0] * 3, [1, 1, 0]), max_regions=-1), ValueError, "max_regions=-1"),
+    (lambda net: pel.linear_regions(net, pel.Box([0] * 3, [1, 1, 0]), max_seconds=np.nan), ValueError, "max_seconds=nan"),
     (lambda net: pel.linear_regions(net, pel.Box([0] * 3, [1, 1, 0])).first, AttributeError, "by='class'"),
 ])
 def test_wrong_calls_are_refused_in_words(call, error, word, rng):

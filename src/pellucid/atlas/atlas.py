@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..certificate import Certificate
-from ..chain import Chain, chain_of, local_maps, rounding_floors
+from ..chain import Chain, chain_of, local_maps, rounding
 from ..errors import DomainError
 from ..geometry import Slice
 from ..graph import Network
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .region import Region
+
+
+LARGEST_COLUMN = 8 << 30
+"""Bytes that the column `coef` may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +57,25 @@ class Atlas:
 
     @cached_property
     def _maps(self) -> tuple[np.ndarray, np.ndarray]:
-        rows, parent = self._first_of_parent, self.parent
-        coef, intercept = local_maps(self.chain, self.codes[rows])
-        return (coef, intercept) if len(rows) == len(self) else (coef[parent], intercept[parent])
+        c, d = self.network.n_outputs, self.network.n_inputs
+        if 8 * len(self) * c * d > LARGEST_COLUMN:
+            raise MemoryError(f"coef of {len(self)} regions, {c} outputs and {d} features would take {8e-9 * len(self) * c * d:.0f} GB: "
+                              "ask for single regions (atlas[k].coef), a selection, or coef_u, the slopes along the slice")
+        return self.maps_of(self.chain)
+
+    def maps_of(self, chain: Chain) -> tuple[np.ndarray, np.ndarray]:
+        """Local maps, coef (K, outputs, inputs) and intercept (K, outputs), of a chain whose units are the network's."""
+        rows = self._first_of_parent
+        coef, intercept = np.empty((len(rows), chain.n_outputs, chain.n_inputs)), np.empty((len(rows), chain.n_outputs))
+        for start in range(0, len(rows), 4096):        # codes are unpacked a part at a time: they can be wide
+            part = slice(start, start + 4096)
+            coef[part], intercept[part] = local_maps(chain, unpack_codes(self.cells.codes[rows[part]], chain.n_pieces))
+        return (coef, intercept) if len(rows) == len(self) else (coef[self.parent], intercept[self.parent])
+
+    @property
+    def total_volume(self) -> float:
+        """Of the domain, in u."""
+        return self.domain.polygon.area if isinstance(self.cells, Cells) else float(self.cells.domain_volume or np.nan)
 
     @property
     def coef(self) -> np.ndarray:
@@ -70,11 +90,13 @@ class Atlas:
     @property
     def coef_u(self) -> np.ndarray:
         """(K, c, k): slope of every output along the slice's coordinates."""
+        assert self.cells.coef is not None
         return self.cells.coef
 
     @property
     def intercept_u(self) -> np.ndarray:
         """(K, c): so that y = coef_u u + intercept_u."""
+        assert self.cells.intercept is not None
         return self.cells.intercept
 
     @property
@@ -83,7 +105,7 @@ class Atlas:
         if isinstance(self.cells, Cells):
             return self.cells.area
         if self.cells.volume is None:
-            raise AttributeError(f"volumes of regions in {self.domain.dim} dimensions are not computed; the vertex engine gives them in few")
+            raise AttributeError(f"volumes of regions in {self.domain.dim} dimensions are not computed; engine='vertex' gives them in few")
         return self.cells.volume
 
     @property
@@ -247,7 +269,7 @@ class Atlas:
 
     @cached_property
     def _floors(self):
-        return rounding_floors(self.chain, self.domain)
+        return rounding(self.chain, self.domain).floors
 
     def _split(self, column: str) -> np.ndarray:
         value = getattr(self.cells, column)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..certificate import Certificate, Status
-from ..chain import chain_of, rounding_floors
+from ..chain import UNIT, Rounding, chain_of, rounding
 from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
@@ -29,7 +29,8 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
 
     domain: a Box or Slice. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
     three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. by: None,
-    "class" (also split by arg max, CEE eq. 5) or "top2" (by first and second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
+    "class" (also split by arg max, CEE eq. 5) or "top2" (by first and second, eq. 6). threshold: probability from which a single
+    sigmoid output gives its class.
     max_regions, max_seconds, max_bytes: budgets; when one runs out the answer is a PartialAtlas of what was found.
     threads: None = PELLUCID_THREADS or all cores; the answer does not depend on it. progress: called several times a second.
 
@@ -38,6 +39,9 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     """
     if not isinstance(net, Network):
         raise TypeError(f"linear_regions takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
+    for name, budget in (("max_regions", max_regions), ("max_seconds", max_seconds), ("max_bytes", max_bytes)):
+        if budget is not None and not budget >= 0:      # also where it is NaN
+            raise ValueError(f"{name}={budget}: a budget cannot be negative")
     chain = chain_of(net)
     plane = as_slice(domain, net.feature_names)
     engine = _engine(engine, plane.dim)
@@ -48,17 +52,17 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
         if by == "top2" and net.n_outputs == 1 and cells.first is not None:
             cells = replace(cells, second=np.asarray(1 - cells.first, dtype=np.int32))
         kind = Atlas if cells.complete else PartialAtlas
-        return kind(net, plane, cells, by, threshold, _certificate(cells, plane, engine, time.perf_counter() - started))
+        return kind(net, plane, cells, by, threshold, _certificate(cells, plane, decided, engine, time.perf_counter() - started))
 
     budgets = {"max_regions": max_regions, "max_seconds": max_seconds, "max_bytes": max_bytes, "threads": threads, "progress": progress}
-    chain_u = chain.fold(plane.x0, plane.P)
+    chain_u, decided = chain.fold(plane.x0, plane.P), rounding(chain, plane)
     try:
         if engine == "planar":
-            cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=rounding_floors(chain, plane), split=split, **budgets)
+            cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=decided.floors, split=split, **budgets)
         else:
             G, h, _ = plane.constraints
             enumerate_cells = enumerate_vertex if engine == "vertex" else enumerate_search
-            cells = enumerate_cells(chain_u, G, h, floors=rounding_floors(chain, plane), split=split, **budgets)
+            cells = enumerate_cells(chain_u, G, h, floors=decided.floors, split=split, **budgets)
     except Interrupted as stop:
         raise Interrupted(atlas(stop.partial) if stop.partial is not None else None) from None
     return atlas(cells)
@@ -72,7 +76,8 @@ def _engine(asked: str, dim: int) -> str:
     engine = ("planar" if dim == 2 else "vertex" if 3 <= dim <= 5 else "search") if asked == "auto" else asked
     least, most = takes[engine]
     if not least <= dim <= most:
-        raise DomainError(f"{dim} coordinates move in the analysis set; the {engine} engine takes {most if least == most else f'up to {most}'}. "
+        room = f"{most}" if least == most else f"up to {most}"
+        raise DomainError(f"{dim} coordinates move in the analysis set; the {engine} engine takes {room}. "
                           "Fix the others with Box.slice(free=(feature, feature), at=x0), or give them lower == upper")
     return engine
 
@@ -96,36 +101,41 @@ def split_of(net: Network, by: str | None, threshold: float):
     return "argmax" if by == "class" else "top2"
 
 
-def _certificate(cells: Cells | Table, plane: Slice, engine: str, seconds: float) -> Certificate:
+def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: str, seconds: float) -> Certificate:
     """What the engine's answer proves (design/rounding.md)."""
-    claim = f"every linear region thicker than {GEOMETRIC:g} of the domain is present, with its right code"
-    if isinstance(cells, Table):
-        return _searched(claim, cells, engine, seconds)
-    area = plane.polygon.area
-    found = float(cells.area.sum())
-    figures = {"rows": len(cells.codes), "area": area, "area found": found, "unresolved": cells.unresolved,
-               "unresolved area": cells.unresolved_area, "ties": cells.ties, "thickness": GEOMETRIC, "engine": engine,
-               "seconds": seconds}
+    claim = (f"every linear region thicker than {GEOMETRIC:g} of the domain is present with its right code, but where a unit stays "
+             f"within {max(decided.width, UNIT):.1g} of its size from a breakpoint throughout the region")
+    figures = {"rows": len(cells), "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC, "rounding": decided.width,
+               "engine": engine, "seconds": seconds} | _sizes(cells, plane)
     if not cells.complete:
-        return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {found / area:.2%} of the area explored", figures)
-    if cells.unresolved:
-        reason = f"complete, exact up to {cells.unresolved} slivers of at most {cells.unresolved_area:.3g} in area"
-        return Certificate(claim, Status.PROVED, reason, figures)
-    return Certificate(claim, Status.PROVED, "complete and exact", figures)
-
-
-def _searched(claim: str, cells: Table, engine: str, seconds: float) -> Certificate:
-    """The same for polytopes."""
-    figures = {"rows": len(cells), "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC, "engine": engine,
-               "seconds": seconds}
-    figures |= {name.replace("_", " "): value for name in ("unresolved_thickness", "unresolved_volume", "domain_volume")
-                if (value := getattr(cells, name)) is not None}
-    if not cells.complete:
-        whole = "volume" if cells.domain_volume is not None else "search tree"
-        reason = f"PARTIAL: {cells.reason}; {cells.rest_cells} cells, {cells.rest_share:.2%} of the {whole}, were left unexplored"
+        return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {_explored(cells, plane)}", figures)
+    slivers = f", up to {cells.unresolved} slivers of at most {_thin(cells)}" if cells.unresolved else ""
+    if not decided.is_proved:
+        reason = ("complete up to rounding errors, which were estimated: their proved bound reaches "
+                  f"{decided.width:.1g} of the size of a unit, too much to decide signs by{slivers}")
         return Certificate(claim, Status.UNKNOWN, reason, figures)
-    if not cells.unresolved:
-        return Certificate(claim, Status.PROVED, "complete and exact", figures)
-    size = f"{cells.unresolved_volume:.3g} in volume" if cells.unresolved_volume is not None else \
-        f"{cells.unresolved_thickness:.3g} of the domain thick"
-    return Certificate(claim, Status.PROVED, f"complete, exact up to {cells.unresolved} slivers of at most {size}", figures)
+    return Certificate(claim, Status.PROVED, f"complete, exact{slivers}" if slivers else "complete and exact", figures)
+
+
+def _sizes(cells: Cells | Table, plane: Slice) -> dict[str, float]:
+    """The figures that not every engine has."""
+    if isinstance(cells, Cells):
+        return {"area": plane.polygon.area, "area found": float(cells.area.sum()), "unresolved area": cells.unresolved_area}
+    names = ("unresolved_thickness", "unresolved_volume", "domain_volume")
+    return {name.replace("_", " "): value for name in names if (value := getattr(cells, name)) is not None}
+
+
+def _explored(cells: Cells | Table, plane: Slice) -> str:
+    if isinstance(cells, Cells):
+        return f"{cells.area.sum() / plane.polygon.area:.2%} of the area explored"
+    whole = "volume" if cells.domain_volume is not None else "search tree"
+    return f"{cells.rest_cells} cells, {cells.rest_share:.2%} of the {whole}, were left unexplored"
+
+
+def _thin(cells: Cells | Table) -> str:
+    """How large all slivers together, or the thickest, can be."""
+    if isinstance(cells, Cells):
+        return f"{cells.unresolved_area:.3g} in area"
+    if cells.unresolved_volume is not None:
+        return f"{cells.unresolved_volume:.3g} in volume"
+    return f"{cells.unresolved_thickness:.3g} of the domain thick"

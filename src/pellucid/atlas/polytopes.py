@@ -96,7 +96,7 @@ def in_polytope(atlas: Atlas, u: np.ndarray) -> np.ndarray:
     G, h, _ = atlas.domain.constraints
     lower, upper = atlas.domain.bounds
     room = ON_FACE * (np.abs(G) @ (upper - lower))
-    return (u @ G.T <= h + room).all(axis=1)
+    return np.all(u @ G.T <= h + room, axis=1)
 
 
 def by_open_columns(atlas: Atlas, u: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..chain import Elementwise, unit_maps
+from ..chain import Elementwise, local_maps, unit_maps
 from ..graph.network import logit
+from ..regions import unpack_codes
 from ..tolerance import ON_FACE
 from .neighbours import facet_labels
 from .polytopes import facet_words, facets_of, vertices_of
@@ -36,17 +37,17 @@ class Region:
     @property
     def code(self) -> np.ndarray:
         """(units,) piece of each unit."""
-        return self.atlas.codes[self.index]
+        return unpack_codes(self.atlas.cells.codes[self.index:self.index + 1], self.atlas.chain.n_pieces)[0]
 
     @property
     def coef(self) -> np.ndarray:
         """(c, d)."""
-        return self.atlas.coef[self.index]
+        return self._map[0]
 
     @property
     def intercept(self) -> np.ndarray:
         """(c,)."""
-        return self.atlas.intercept[self.index]
+        return self._map[1]
 
     @property
     def volume(self) -> float:
@@ -87,6 +88,11 @@ class Region:
     def _seams(self) -> np.ndarray:
         ptr = self.atlas.cells.vertex_ptr
         return self.atlas.cells.edge_seam[ptr[self.index]:ptr[self.index + 1]]
+
+    @cached_property
+    def _map(self) -> tuple[np.ndarray, np.ndarray]:
+        coef, intercept = local_maps(self.atlas.chain, self.code[None])
+        return coef[0], intercept[0]
 
     @cached_property
     def _unit_maps(self):

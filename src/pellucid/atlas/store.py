@@ -102,10 +102,16 @@ def _manifest(atlas: Atlas) -> dict:
                    "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(),
                            "b": box.b.tolist()}},
         "kind of cells": type(atlas.cells).__name__,
-        "cells": {f.name: _plain(v) for f in fields(atlas.cells) if isinstance(v := getattr(atlas.cells, f.name), bool | int | float | str)},
+        "cells": _scalars(atlas.cells),
         "certificate": {"claim": certificate.claim, "status": certificate.status.value, "reason": certificate.reason,
                         "figures": {k: _plain(v) for k, v in certificate.figures.items()}},
     }
+
+
+def _scalars(cells: Cells | Table) -> dict:
+    """The fields that are numbers, words or truth values."""
+    values = {f.name: getattr(cells, f.name) for f in fields(cells)}
+    return {name: _plain(v) for name, v in values.items() if isinstance(v, bool | int | float | str)}
 
 
 def _version(package: str) -> str:
@@ -128,6 +134,8 @@ def load_atlas(path: str | Path) -> Atlas:
         raise FileFormatError(f"{path} is not an atlas written by Atlas.save: {e}") from e
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != "pellucid atlas":
         raise FileFormatError(f"{path} is an atlas of another format; this version reads {FORMAT}")
+    from .. import ops  # noqa: F401  (the classes that a saved network speaks of)
+
     net = load_network(path / "network.npz")
     if net.digest != manifest["digest"]:
         raise FileFormatError(f"{path}: network.npz is not the network that the atlas was made of")

@@ -4,6 +4,9 @@ from .chain import Chain as Chain
 from .chain import Elementwise as Elementwise
 from .chain import Selection as Selection
 from .chain import Stage as Stage
+from .intervals import UNIT as UNIT
+from .intervals import Rounding as Rounding
+from .intervals import rounding as rounding
 from .intervals import rounding_floors as rounding_floors
 from .intervals import unit_intervals as unit_intervals
 from .local_maps import local_maps as local_maps

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..geometry.slice import Slice
+from ..tolerance import PROOF_WIDTH, ROUNDING_FACTOR
 from .chain import Chain, Elementwise, Selection, Stage
 
 UNIT = 2.0**-53
@@ -82,6 +83,92 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
         error = layer.norm * error + layer.gamma * (layer.rows_norm * size + layer.a_norm)
         size = layer.norm * size + layer.a_norm
     return floors
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """What signs are decided against. floors: for each stage, then the outputs, (rows,); a pre-activation within
+    ROUNDING_FACTOR times its floor of a breakpoint counts as on it.
+
+    is_proved: the floors are `rounding_floors`, a proof; else some are estimates, since the proved ones are too wide to decide
+    by. width: the largest ROUNDING_FACTOR * proved floor, relative to the size of its unit on the domain.
+    """
+
+    floors: list[np.ndarray]
+    is_proved: bool
+    width: float
+
+
+def rounding(chain: Chain, domain: Slice) -> Rounding:
+    """The proved floors where they are narrow (PROOF_WIDTH), else the smaller of them and an estimate of the errors.
+
+    Norms bound the worst case: over many layers they grow far beyond the errors that occur, and signs decided against them would
+    be wrong wherever a unit is smaller. So they only serve where they are small beside the units.
+    """
+    proved = rounding_floors(chain, domain)
+    lower, upper = domain.bounds
+    points = np.random.default_rng(0).uniform(-1, 1, (8, domain.dim)) * ((upper - lower) / 2) + (lower + upper) / 2
+    sizes = _sizes(chain, domain.point(points).T)
+    width = max(float((ROUNDING_FACTOR * f / np.maximum(s, 1e-300)).max(initial=0.0)) for f, s in zip(proved, sizes, strict=True))
+    if width <= PROOF_WIDTH:
+        return Rounding(proved, True, width)
+    estimates = _estimated_floors(chain, domain, points, proved[0])
+    floors = [np.where(ROUNDING_FACTOR * f <= PROOF_WIDTH * s, f, np.minimum(f, e))
+              for f, e, s in zip(proved, estimates, sizes, strict=True)]
+    return Rounding(floors, False, width)
+
+
+def _sizes(chain: Chain, s: np.ndarray) -> list[np.ndarray]:
+    """How large each pre-activation gets at the points s (d, n), and at least a thousandth of the largest of its stage."""
+    sizes = []
+    for layer in (*chain.stages, chain):
+        z = layer.A @ s
+        z += layer.a[:, None]
+        own = np.abs(z).max(axis=1, initial=0.0)
+        sizes.append(np.maximum(own, 1e-3 * own.max(initial=0.0)))
+        if isinstance(layer, Stage):
+            s = layer.phi(z)
+    return sizes
+
+
+def _estimated_floors(chain: Chain, domain: Slice, points: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+    """How large rounding errors are, as independent random errors would add up, (rows,) for each stage and the outputs.
+
+    Source    Higham & Mary 2019 (probabilistic rounding error analysis): errors of a sum of n terms grow with sqrt(n), not n.
+    Differs   sizes of the local maps are the largest at some points of the domain; no proof.
+    """
+    lower, upper = domain.bounds
+    P, x0 = domain.P * ((upper - lower) / 2), domain.x0 + domain.P @ ((lower + upper) / 2)
+    d, n = len(x0), len(points)
+    maps = np.repeat(np.column_stack([P, x0])[:, :, None], n, axis=2).reshape(d, -1)      # [G | g] at each point
+    v = np.vstack([((points - (lower + upper) / 2) / ((upper - lower) / 2)).T, np.ones(n)])
+    variance, floors = np.zeros(d), []
+    for l, layer in enumerate((*chain.stages, chain)):
+        terms = layer.A.shape[1] + 4
+        square = layer.A * layer.A
+        size = np.abs(maps).reshape(len(maps), -1, n).sum(axis=1).max(axis=1)
+        variance = square @ (variance + UNIT**2 * terms * size**2) + UNIT**2 * terms * layer.a**2
+        floors.append(first if l == 0 else 2.0 * np.sqrt(variance))
+        if l == 0:
+            variance = first**2
+        if isinstance(layer, Stage):
+            z = (layer.A @ maps).reshape(layer.A.shape[0], -1, n)
+            z[:, -1] += layer.a[:, None]
+            maps, variance = _through(layer.phi, z, np.einsum("rkn,kn->rn", z, v), variance)
+    return floors
+
+
+def _through(phi: Elementwise | Selection, z: np.ndarray, at: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maps (rows, k + 1, n) and variances behind phi, where the pre-activations at the points are `at` (rows, n)."""
+    piece, n = phi.piece(at), np.arange(at.shape[1])
+    if isinstance(phi, Selection):
+        winners = phi.members[phi.ptr[:-1, None] + piece]
+        return z[winners, :, n].transpose(0, 2, 1).reshape(len(winners), -1), variance[winners].max(axis=1)
+    _, slopes, offsets = phi.padded
+    rows = np.arange(len(at))[:, None]
+    z = z * slopes[rows, piece][:, None, :]
+    z[:, -1] += offsets[rows, piece]
+    return z.reshape(len(z), -1), variance * (slopes**2).max(axis=1)
 
 
 def _gamma(n: int) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def over(atlas: Atlas) -> Certificate:
     """What may be said of "everywhere in the domain", given the atlas: what its own certificate says of the rows it has."""
     base = atlas.certificate
-    covered = float(atlas.volume.sum()) / atlas.domain.polygon.area
+    covered = float(atlas.volume.sum()) / atlas.total_volume
     figures = {"share of the domain": covered}
     if base.status is Status.PROVED and atlas.is_selection:
         return Certificate(base.claim, Status.PROVED, f"holds on the {covered:.2%} of the domain that the atlas's rows cover", figures)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..atlas import Atlas
-from ..chain import Chain, Elementwise, local_maps
+from ..chain import Chain, Elementwise
 from ..errors import DataError, DomainError
 
 SCALES = ("range", "std", "none")
@@ -99,9 +99,7 @@ def feature_slopes(atlas: Atlas, j: int) -> np.ndarray:
 
 def _maps(atlas: Atlas, chain: Chain) -> tuple[np.ndarray, np.ndarray]:
     """Local maps of a chain with the atlas's codes: made once a region, spread to its pieces."""
-    rows = atlas._first_of_parent
-    coef, intercept = local_maps(chain, atlas.codes[rows])
-    return (coef, intercept) if len(rows) == len(atlas) else (coef[atlas.parent], intercept[atlas.parent])
+    return atlas.maps_of(chain)
 
 
 def weight_floor(chain: Chain, direction: np.ndarray) -> np.ndarray:

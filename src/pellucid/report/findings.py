@@ -38,9 +38,10 @@ def _size(study: Study) -> str:
     where = f"Over {x} and {y}, the other features at {study.question.at}"
     if not atlas.is_complete:
         return f"{where}, {n} of the network {'was' if atlas.n_regions == 1 else 'were'} found: {ran_out(atlas)}."
-    if atlas.n_regions == 1 and not atlas.cells.unresolved:
+    is_exact = atlas.certificate.status is Status.PROVED and not atlas.cells.unresolved
+    if atlas.n_regions == 1 and is_exact:
         return f"{where}, the network is one linear model, exactly."
-    exact = "all of them, exactly" if not atlas.cells.unresolved else atlas.certificate.reason
+    exact = "all of them, exactly" if is_exact else atlas.certificate.reason
     return f"{where}, the network consists of {n}: {exact}."
 
 

@@ -85,6 +85,8 @@ def certified(study: Study) -> list[str]:
     if atlas.certificate.status is Status.PROVED:
         return [f"The map: {atlas.certificate.claim}; {atlas.certificate.reason}. Signs were decided against a proved bound of the "
                 "rounding errors.", *told]
+    if atlas.is_complete:
+        return told
     return [f"The regions found are the network's own, but not all were looked for: {ran_out(atlas)}.", *told]
 
 
@@ -94,6 +96,8 @@ def uncertified(study: Study) -> list[str]:
     told = []
     if study.check.status is Status.REFUTED:
         told.append(f"THE SECOND DERIVATION DISAGREES: {study.check.reason}. Nothing on this page is certified; please report this.")
+    if atlas.is_complete and atlas.certificate.status is not Status.PROVED:
+        told.append(f"The map is {atlas.certificate.reason}.")
     others = net.n_inputs - 2
     told += [f"The plane is one cut: {others} other feature{'s stand' if others > 1 else ' stands'} still. Elsewhere the answer may differ."
              if others else "The map ends at the ranges of the data; beyond them nothing is said.",
