@@ -94,6 +94,15 @@ def test_missing_values_are_refused_and_may_be_skipped(cli, files, undrawn, save
     assert "2 rows with missing values or unknown categories were left out" in result.stderr
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(cli, files, save_table):
+    taken = files.folder / "taken"
+    taken.write_text("a file")
+    result = cli("explain", files.binary, save_table(files.table, files.folder / "rows.csv"), "-t", "answer", "-o", taken)
+    assert result.exit_code == 2
+    assert "cannot be made a folder" in result.stderr
+    assert "reading" not in result.stdout
+
+
 def test_text_among_numbers_is_refused(cli, files, save_table):
     files.table["debt"] = files.table["debt"].astype(object)
     files.table.loc[5, "debt"] = "much"

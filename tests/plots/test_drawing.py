@@ -1,6 +1,8 @@
 """Every picture is drawn, at five and at fifty thousand regions; seams do not show; files stay small."""
 
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from toys import diamonds, large_atlas, random_atlas, sliced_atlas
@@ -60,6 +62,19 @@ def test_no_seam_shows_between_regions_of_one_class():
         lines.remove()
     assert len(ax.collections) == 2
     assert (pixels(ax) == [0x20, 0x40, 0x60]).all()
+
+
+@pytest.mark.parametrize("width", [3, 4, 6])
+@pytest.mark.parametrize("ends", [(-1e4, 6.3e5), (0, 1), (-1234.5, 1200), (0.0001, 0.0012)])
+def test_tick_labels_do_not_run_into_each_other(ends, width):
+    net = pel.load(([np.eye(2), np.eye(2)], [np.zeros(2), np.zeros(2)]), orientation="out_in")
+    figure, ax = plt.subplots(figsize=(width, 4))
+    pel.plot.value_map(pel.linear_regions(net, pel.Box([ends[0], 0], [ends[1], 1])), ax=ax)
+    figure.canvas.draw()
+    low, high = ax.get_xlim()
+    boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text() and low <= t.get_position()[0] <= high]
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    plt.close(figure)
 
 
 def test_pictures_are_drawn_where_they_are_told():

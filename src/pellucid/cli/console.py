@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import typer
+
+from ..errors import DataError
 
 WRONG_INPUT, PARTIAL, INTERRUPTED, BUG = 2, 3, 130, 1
 
@@ -85,6 +88,14 @@ def guarded(console: Console, debug: bool) -> Iterator[None]:
 def _stop(message: str, code: int) -> None:
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def writable(folder: Path) -> None:
+    """Make the folder for what a command writes, before the work; DataError saying what to do where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise DataError(f"--out {folder} cannot be made a folder ({e.strerror or e}): give a folder that can be written") from e
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:

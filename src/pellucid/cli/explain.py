@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as o
-from .console import INTERRUPTED, PARTIAL, Console, guarded, listed, settings
+from .console import INTERRUPTED, PARTIAL, Console, guarded, listed, settings, writable
 
 if TYPE_CHECKING:
     from ..atlas import Atlas
@@ -60,6 +60,7 @@ def explain(
         from ..report import ask, ran_out
 
         fixed, ranges = settings(fix, range_)
+        writable(out)
         with console.step(f"reading {model} and {data}"):
             question = ask(model, data, target=target, free=free or (), at=at, fix=fixed, ranges=ranges, trim=trim,
                            class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),

@@ -190,6 +190,10 @@ def _frame(ax: Axes, scene: Scene) -> None:
     ax.set(xlabel=_wrapped(scene.axes[0], width), ylabel=_wrapped(scene.axes[1], height))
     ax.set_title(_wrapped(scene.title, width), fontsize="medium")
     ax.tick_params(direction="out")
+    from matplotlib.ticker import MaxNLocator
+
+    digits = max(len(f"{end:.4g}".replace("e+0", "0" * 4)) for end in (lower[0], upper[0]))
+    ax.xaxis.set_major_locator(MaxNLocator(max(1, min(8, int(width / (6.5 * digits + 16))))))     # labels must not touch
 
 
 def _wrapped(text: str, points: float) -> str:
