@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,11 +92,13 @@ def _stop(message: str, code: int) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Make the folder for what a command writes, before the work; DataError saying what to do where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise DataError(f"--out {folder} cannot be made a folder ({e.strerror or e}): give a folder that can be written") from e
+    """Can the folder be made and written? Asked before the work, nothing is made; DataError saying what to do where it cannot."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        reason = f"{place} is no folder" if not place.is_dir() else f"{place} is read-only"
+        raise DataError(f"--out {folder} cannot be made a folder ({reason}): give a folder that can be written")
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:
