@@ -67,8 +67,8 @@ class Searcher {
 
     // scratch
     Buffer<double> lp_, work_, direction_, lo_, hi_, sums_, delta_, values_, slack_, point_, spread_;
-    Buffer<double> picked_, norm_, tol_, floor_;
-    Buffer<int> columns_, piece_, open_, members_;
+    Buffer<double> picked_, norm_, reach_, tol_, floor_;
+    Buffer<int> columns_, piece_, open_, members_, id_;
     std::vector<const double*> vectors_;
     std::vector<Witness> watch_;
 
@@ -405,35 +405,60 @@ class Searcher {
         n.lines = {};
         if (!count) return;
         Lines all;
-        all.n = count;
         all.labels = &plan == &p_.outputs;
         all.ld = packed(count);
         all.map = picked_.need((size_t)comps_ * all.ld);
         all.norm = norm_.need(all.ld);
         all.tol = tol_.need(all.ld);
         all.floor = floor_.need(all.ld);
-        k_.pick(map, ld, d_, plan.rows.data(), plan.levels.data(), count, all.map, all.ld, all.norm);
+        double* reach = reach_.need(all.ld);
+        k_.pick(map, ld, d_, plan.rows.data(), plan.levels.data(), count, all.map, all.ld, all.norm, reach);
+        // over the whole box no vertex of the cell can be beyond the rounding floor on one of the sides
+        int* id = id_.need(count);
         for (int l = 0; l < count; ++l) {
             const bool flat = !(all.norm[l] > 0);
-            all.floor[l] = flat ? plan.floors[l] : plan.floors[l] / all.norm[l];
-            all.tol[l] = all.floor[l] + p_.geometric;
+            const double floor = flat ? plan.floors[l] : plan.floors[l] / all.norm[l];
+            const double h = all.map[(size_t)d_ * all.ld + l];
+            const bool low = h + reach[l] <= floor, high = h - reach[l] >= -floor;
+            if (low || high) {
+                if (all.labels && low && high) ++decisions.ties;
+                if (!low) upper(l);
+                continue;
+            }
+            id[all.n] = l;
+            all.norm[all.n] = all.norm[l];
+            all.floor[all.n] = floor;
+            all.tol[all.n++] = floor + p_.geometric;
         }
+        if (!all.n) return;
+        shrink(all, id, packed(all.n));
         watch_.clear();
         for (int w = 0; w < n.n_witness; ++w) {
             double* z = arena_.take(all.ld);
-            k_.evaluate(all.map, all.ld, count, d_, Vertex::x(n.witness[w].vertex), z);
+            k_.evaluate(all.map, all.ld, all.n, d_, Vertex::x(n.witness[w].vertex), z);
             watch_.push_back({n.witness[w].vertex, z});
         }
-        int* open = open_.need(count);
-        for (int l = 0; l < count; ++l) open[l] = l;
-        const int kept = settle(all, open, count, [&](int l, bool above) {
-            if (above) upper(l);
+        int* open = open_.need(all.n);
+        for (int l = 0; l < all.n; ++l) open[l] = l;
+        const int kept = settle(all, open, all.n, [&](int l, bool above) {
+            if (above) upper(id[l]);
         });
-        compact(n, all, open, kept);
+        compact(n, all, open, kept, id);
+    }
+
+    // Keeps the lines `which` of a map, ascending, in its place.
+    void shrink(Lines& lines, const int* which, int ld) {
+        for (int c = 0; c < comps_; ++c) {
+            const double* from = lines.map + (size_t)c * lines.ld;
+            double* to = lines.map + (size_t)c * ld;
+            for (int q = 0; q < lines.n; ++q) to[q] = from[which[q]];
+            for (int q = lines.n; q < ld; ++q) to[q] = 0;
+        }
+        lines.ld = ld;
     }
 
     // Keeps the lines that are open, and the witnesses' values of them.
-    void compact(Node& n, const Lines& all, const int* open, int kept) {
+    void compact(Node& n, const Lines& all, const int* open, int kept, const int* id) {
         Lines& to = n.lines;
         to.n = kept;
         to.labels = all.labels;
@@ -450,7 +475,7 @@ class Searcher {
         gather(all.norm, open, kept, to.norm, to.ld);
         gather(all.tol, open, kept, to.tol, to.ld);
         gather(all.floor, open, kept, to.floor, to.ld);
-        for (int q = 0; q < kept; ++q) to.id[q] = open[q], n.open[q] = q;
+        for (int q = 0; q < kept; ++q) to.id[q] = id[open[q]], n.open[q] = q;
         for (Witness& w : watch_) {
             double* z = arena_.take(to.ld);
             gather(w.z, open, kept, z, to.ld);

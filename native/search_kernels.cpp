@@ -33,14 +33,15 @@ void extremes(const double* const* z, int count, int n, double* lo, double* hi) 
 }
 
 void pick(const double* map, int ld, int d, const int* row, const double* t, int n, double* lines, int ldl,
-          double* norm) {
-    for (int l = 0; l < ldl; ++l) norm[l] = 0;
+          double* norm, double* reach) {
+    for (int l = 0; l < ldl; ++l) norm[l] = reach[l] = 0;
     for (int c = 0; c < d; ++c) {
         const double* from = map + (long long)c * ld;
         double* to = lines + (long long)c * ldl;
         for (int l = 0; l < n; ++l) {
             const double g = to[l] = from[row[l]];
             norm[l] += g * g;
+            reach[l] += fabs(g);
         }
         for (int l = n; l < ldl; ++l) to[l] = 0;
     }
@@ -53,6 +54,7 @@ void pick(const double* map, int ld, int d, const int* row, const double* t, int
         for (int l = from; l < to; ++l) {
             norm[l] = sqrt(norm[l]);
             inverse[l - from] = norm[l] > 0 ? 1 / norm[l] : 1;
+            reach[l] *= inverse[l - from];
         }
         for (int c = 0; c <= d; ++c)
             for (int l = from; l < to; ++l) lines[(long long)c * ldl + l] *= inverse[l - from];
