@@ -63,6 +63,8 @@ struct Node {
     Group* groups = nullptr;
     Witness* witness = nullptr;
     double* own = nullptr;  // cuts that are not on the stack yet: a, b, stretch
+    int n_raised = 0;       // large maps: what is to be added to `map` when the stage is done, as (line, column)
+    int* raised = nullptr;
 };
 
 // A cell that owns all it refers to.
@@ -88,6 +90,7 @@ struct SearchTask {
         node.lines.floor = copy(l.floor, l.ld);
         node.lines.id = copy(l.id, l.ld);
         node.open = copy(from.open, from.n_open);
+        node.raised = copy(from.raised, 2 * (size_t)from.n_raised);
         node.groups = copy(from.groups, from.n_groups);
         node.own = copy(from.own, (size_t)from.n_own * (d + 2));
         node.witness = copy(from.witness, from.n_witness);

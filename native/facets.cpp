@@ -424,6 +424,7 @@ class Faceter {
         double* y = touch_.data() + (size_t)id * d_;
         if (!(apart(id, y) > CLEAR)) from_vertex(id, y);
         if (!(apart(id, y) > CLEAR)) middle(id, y);
+        if (!(apart(id, y) > CLEAR)) return flip(label, code, to);
         normal(id, c_.data());
         std::fill(to, to + words_, uint64_t(0));
         std::vector<double> value(y, y + d_), rate(c_.begin(), c_.begin() + d_), z, dz;
@@ -556,9 +557,18 @@ class Faceter {
             add(+1, b(q), 1);
         }
         double room;
-        if (!chebyshev(all.rows(INFINITY), weight.data(), start.data(), centre.data(), &room) || !(room > 0))
-            throw std::runtime_error("no point inside a facet was found");
-        std::copy(centre.begin(), centre.begin() + d_, y);
+        if (chebyshev(all.rows(INFINITY), weight.data(), start.data(), centre.data(), &room))
+            std::copy(centre.begin(), centre.begin() + d_, y);
+    }
+
+    // A facet too thin to have a point inside: only its own unit changes behind it.
+    void flip(const Label& label, const uint64_t* code, uint64_t* to) {
+        ++out.doubtful;
+        const Place at = chain_.packing.places[label.column];
+        const uint64_t mask = (uint64_t(1) << chain_.packing.widths[label.column]) - 1;
+        const int piece = (int)(code[at.word] >> at.shift & mask);
+        std::copy(code, code + words_, to);
+        to[at.word] ^= (uint64_t)(piece ^ (piece == label.low ? label.high : label.low)) << at.shift;
     }
 };
 

@@ -97,13 +97,14 @@ inline void keep_larger(Pack value, Pack place, Pack& best, Pack& at) {
 
 namespace lp {
 
-constexpr double FEASIBLE = 1e-12;  // how far a row may be overstepped, in the length of its normal; 600 times below
-                                    // the thickness of slivers that are not cut off
-constexpr double OBLIQUE = 1e-11;   // rows and objectives at this cosine to an edge count as parallel to it
-constexpr double DRIFT = 1e-14;     // residuals of tight rows beyond this are corrected
-constexpr double APART = 1e-9;      // slack of a row that does not touch a vertex
-constexpr int REFRESH = 40;         // updates before the edges are made anew
-constexpr int STALLED = 20;         // steps of length 0 before Bland's rule
+constexpr double FEASIBLE = 1e-13;  // how far a row may be overstepped, in the length of its normal: a few roundings;
+                                    // small, since rows that meet at an angle t magnify it by 1 / t
+constexpr double OBLIQUE = 1e-11;  // rows and objectives at this cosine to an edge count as parallel to it
+constexpr double DRIFT = 1e-14;    // residuals of tight rows beyond this are corrected
+constexpr double APART = 1e-9;     // slack of a row that does not touch a vertex
+constexpr double LONG = 1e3;       // a basis with edges longer than this is made anew when it is left
+constexpr int REFRESH = 40;        // updates before the edges are made anew
+constexpr int STALLED = 20;        // steps of length 0 before Bland's rule
 
 struct Scratch {
     double *slack, *ap, *r, *norm, *alpha, *p, *row, *matrix;
@@ -177,6 +178,11 @@ void slacks(const Halfspaces& rows, const double* x, double* slack) {
 
 // ---- the constraint of a number
 inline void normal(const Halfspaces& rows, int id, double* row) {
+    if (id < 0) {  // artificial: -x_i <= its value when it was made
+        for (int i = 0; i < rows.d; ++i) row[i] = 0;
+        row[-1 - id] = -1;
+        return;
+    }
     if (id >= 2 * rows.d) {
         for (int i = 0; i < rows.d; ++i) row[i] = rows.a[(long long)i * rows.ld + id - 2 * rows.d];
         return;
@@ -185,7 +191,9 @@ inline void normal(const Halfspaces& rows, int id, double* row) {
     row[id / 2] = id % 2 ? -1 : 1;
 }
 
-inline double offset(const Halfspaces& rows, int id) { return id >= 2 * rows.d ? rows.b[id - 2 * rows.d] : rows.box; }
+inline double offset(const Halfspaces& rows, int id, const double* x) {
+    return id < 0 ? -x[-1 - id] : id >= 2 * rows.d ? rows.b[id - 2 * rows.d] : rows.box;
+}
 
 // ---- choosing the edge
 inline bool improves(double r, double square) { return r > 0 && r * r > OBLIQUE * OBLIQUE * square; }
@@ -352,18 +360,28 @@ bool refactor(const Halfspaces& rows, double* vertex, double* scratch) {
         }
     }
     double *e = Vertex::edges(vertex, dp), *x = Vertex::x(vertex);
-    for (int i = 0; i < d; ++i) {  // row i of the inverse: component i of all edges, and x_i from the offsets
-        double sum = 0;
-        for (int k = 0; k < d; ++k) sum += inverse[(long long)i * dp + k] * offset(rows, ids[k]);
-        x[i] = sum;
+    for (int k = 0; k < d; ++k) s.r[k] = offset(rows, ids[k], x);
+    for (int i = 0; i < d; ++i)  // row i of the inverse: component i of all edges, and x_i from the offsets
         for (int k = 0; k < dp; ++k) e[(long long)i * dp + k] = -inverse[(long long)i * dp + k];
+    for (int i = 0; i < d; ++i) x[i] = -dot(e + (long long)i * dp, s.r, d);
+    for (int k = 0; k < d; ++k) {  // what the inverse's own rounding has done to x
+        normal(rows, ids[k], s.row);
+        s.r[k] -= dot(s.row, x, d);
     }
+    for (int i = 0; i < d; ++i) x[i] -= dot(e + (long long)i * dp, s.r, d);
     Vertex::updates(vertex, d, dp) = 0;
     return true;
 }
 
+// Rows that meet at a small angle: edges (whose length is one over the distance that a row moves by) magnify rounding.
+inline bool is_rough(const double* norm, int d) {
+    double longest = 0;
+    for (int k = 0; k < d; ++k) longest = norm[k] > longest ? norm[k] : longest;
+    return longest > LONG * LONG;
+}
+
 // The k-th tight constraint is exchanged for number id; both are tight after the step that was made.
-inline bool exchange(const Halfspaces& rows, double* vertex, int k, int id, Scratch& s, double* scratch) {
+inline bool exchange(const Halfspaces& rows, double* vertex, int k, int id, bool rough, Scratch& s, double* scratch) {
     const int d = rows.d, dp = rows.dp;
     double* e = Vertex::edges(vertex, dp);
     if (id >= 2 * d) {
@@ -381,11 +399,11 @@ inline bool exchange(const Halfspaces& rows, double* vertex, int k, int id, Scra
         row[k] = -f;
     }
     Vertex::ids(vertex, d, dp)[k] = id;
-    if (++Vertex::updates(vertex, d, dp) < REFRESH) return true;
-    return refactor(rows, vertex, scratch);
+    if (++Vertex::updates(vertex, d, dp) < REFRESH && !rough) return true;
+    return refactor(rows, vertex, scratch) || rough;
 }
 
-// One pivot: leaves the k-th tight constraint along its edge (or against it: sign = -1).
+// One pivot, after price(): leaves the k-th tight constraint along its edge (or against it: sign = -1).
 enum class Pivot { moved, stood, open, broken };
 
 inline Pivot pivot(const Halfspaces& rows, double* vertex, int k, double sign, bool bland, Scratch& s,
@@ -393,6 +411,7 @@ inline Pivot pivot(const Halfspaces& rows, double* vertex, int k, double sign, b
     const int d = rows.d, dp = rows.dp;
     double *x = Vertex::x(vertex), *e = Vertex::edges(vertex, dp);
     int* ids = Vertex::ids(vertex, d, dp);
+    const bool rough = is_rough(s.norm, d);
     double square = 0;
     for (int i = 0; i < d; ++i) s.p[i] = e[(long long)i * dp + k], square += s.p[i] * s.p[i];
     const double inverse = sign / sqrt(square);
@@ -410,7 +429,7 @@ inline Pivot pivot(const Halfspaces& rows, double* vertex, int k, double sign, b
     if (ids[k] >= 2 * d) s.slack[ids[k] - 2 * d] = hit.step * fabs(inverse);
     if (hit.id >= 2 * d) s.slack[hit.id - 2 * d] = 0;
     if (hit.id < 2 * d) x[hit.id / 2] = hit.id % 2 ? -rows.box : rows.box;
-    if (!exchange(rows, vertex, k, hit.id, s, scratch)) return Pivot::broken;
+    if (!exchange(rows, vertex, k, hit.id, rough, s, scratch)) return Pivot::broken;
     if (Vertex::updates(vertex, d, dp) == 0) slacks(rows, x, s.slack);
     return hit.step > 1e-14 ? Pivot::moved : Pivot::stood;
 }
@@ -458,9 +477,7 @@ LpResult maximise(const Halfspaces& rows, const double* start, double* work, con
     int k = steepest(s.r, s.norm, d);
     if (k < 0) return {LpStatus::optimal, 0, dot(c, start, d)};
     memcpy(work, start, sizeof(double) * (size_t)Vertex::size(d));
-    const double first_r = s.r[k];
     settle(rows, work, s);
-    s.r[k] = first_r;
     const int* ids = Vertex::ids(work, d, dp);
     const int most = 1000 + 50 * (d + rows.n);
     int stood = 0;
@@ -487,8 +504,7 @@ bool to_vertex(const Halfspaces& rows, const double* from, const double* c, doub
     double *x = Vertex::x(vertex), *e = Vertex::edges(vertex, dp);
     int* ids = Vertex::ids(vertex, d, dp);
     memcpy(x, from, sizeof(double) * (size_t)d);
-    for (int k = 0; k < d; ++k) e[(long long)k * dp + k] = 1, ids[k] = -1;
-    Vertex::updates(vertex, d, dp) = -d;  // the basis cannot be made anew before all artificial constraints are gone
+    for (int k = 0; k < d; ++k) e[(long long)k * dp + k] = 1, ids[k] = -1 - k;
     slacks(rows, x, s.slack);
     for (int left = d; left > 0; --left) {
         price(e, dp, d, c, s.r, s.norm);

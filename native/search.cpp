@@ -15,6 +15,9 @@ void add_piece(const Chain& chain, size_t stage, int output, int piece, uint64_t
     if (column >= 0) code[chain.packing.places[column].word] += (uint64_t)piece << chain.packing.places[column].shift;
 }
 
+constexpr size_t COPIED = size_t(1) << 14;  // doubles of a map that is copied with every cell
+constexpr int KEPT = 128;  // witnesses of a cell beyond which only those that show a crossing are added
+
 // One thread of a run.
 class Searcher {
   public:
@@ -148,6 +151,8 @@ class Searcher {
                 split_line(cell);
             else if (cell.n_groups > 0)
                 split_group(cell);
+            else if (cell.n_raised > 0)
+                add_raised(cell);
             else if (cell.stage < stages)
                 enter(cell);
             else if (!enter_final(cell))
@@ -171,6 +176,7 @@ class Searcher {
         ++decisions.programmes;
         LpResult r = k_.maximise(rows, witnesses[start].vertex, work_, c, limit, lp_, nullptr);
         decisions.pivots += r.pivots;
+        until_poll_ -= r.pivots * d_ * d_ / 4096;  // long programmes count as more cells
         for (int other = 0; r.status == LpStatus::stuck && other < count; ++other) {
             ++decisions.rescued;
             std::vector<double> again(witnesses[other].vertex, witnesses[other].vertex + Vertex::size(d_));
@@ -227,7 +233,7 @@ class Searcher {
         for (int w = 1; w < (int)watch_.size(); ++w)
             if (sign * watch_[w].z[l] > sign * watch_[start].z[l]) start = w;
         const Climb top = climb(watch_.data(), (int)watch_.size(), start, c, lines.tol[l] - h);
-        if (top.beyond || top.moved) add_witness(lines);
+        if (top.beyond || (top.moved && watch_.size() < KEPT)) add_witness(lines);
         const double z = sign * (top.value + h);
         (sign > 0 ? hi_ : lo_)[l] = sign > 0 ? std::max(z, hi_[l]) : std::min(z, lo_[l]);
     }
@@ -333,11 +339,36 @@ class Searcher {
         }
         const BreakLine& line = p_.plans[n.stage - 1].lines[id];
         add_piece(chain_, n.stage - 1, line.row, 1, n.code);
-        const double norm = n.lines.norm[l] > 0 ? n.lines.norm[l] : 1;
+        add_line(n, l, line.row);
+    }
+
+    // What line l adds to the rows of the next stage by its output `column`: at once, or noted for later where the map
+    // is too large for a copy with every cell.
+    void add_line(Node& n, int l, int column) {
+        if (map_size(n) <= COPIED) return add_now(n, l, column);
+        int* raised = arena_.take_as<int>(2 * ((size_t)n.n_raised + 1));
+        std::copy(n.raised, n.raised + 2 * n.n_raised, raised);
+        n.raised = raised;
+        raised[2 * n.n_raised] = l;
+        raised[2 * n.n_raised++ + 1] = column;
+    }
+
+    void add_raised(Node& n) {
+        for (int q = 0; q < n.n_raised; ++q) add_now(n, n.raised[2 * q], n.raised[2 * q + 1]);
+        n.n_raised = 0;
+    }
+
+    void add_now(Node& n, int l, int column) {
+        const Lines& lines = n.lines;
         double* delta = delta_.need(comps_);
-        for (int c = 0; c < comps_; ++c) delta[c] = line.slope * norm * n.lines.map[(size_t)c * n.lines.ld + l];
-        delta[d_] += line.slope * line.level + line.offset;
-        add_column(n, line.row, delta);
+        for (int c = 0; c < comps_; ++c) delta[c] = lines.map[(size_t)c * lines.ld + l];
+        if (lines.norm) {  // a unit goes up by one piece; else a member wins its group
+            const BreakLine& line = p_.plans[n.stage - 1].lines[lines.id[l]];
+            const double f = line.slope * (lines.norm[l] > 0 ? lines.norm[l] : 1);
+            for (int c = 0; c < comps_; ++c) delta[c] *= f;
+            delta[d_] += line.slope * line.level + line.offset;
+        }
+        add_column(n, column, delta);
     }
 
     // map += A[:, column] (outer) delta
@@ -702,9 +733,7 @@ class Searcher {
         const int stages = (int)chain_.stages.size();
         if (n.stage <= stages) {
             add_piece(chain_, n.stage - 1, group.output, n.lines.id[w], n.code);
-            double* delta = delta_.need(comps_);
-            for (int c = 0; c < comps_; ++c) delta[c] = n.lines.map[(size_t)c * n.lines.ld + w];
-            return add_column(n, group.output, delta);
+            return add_line(n, w, group.output);
         }
         (n.stage == stages + 1 ? n.first : n.second) = n.lines.id[w];
     }

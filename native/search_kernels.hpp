@@ -74,8 +74,9 @@ struct SearchKernels {
     // Least and largest of several vectors of n (rounded up to PACK) values.
     void (*extremes)(const double* const* z, int count, int n, double* lo, double* hi);
 
-    // Picks rows of a map: lines[c * ldl + l] = map[c * ld + row[l]] / |g|, with t[l] taken from h first; norm[l] = |g|,
-    // reach[l] = the largest |g.x| / |g| in the box [-1, 1]^d. A row whose g is zero is left as it is, with norm 0.
+    // Picks rows of a map: lines[c * ldl + l] = map[c * ld + row[l]] / |g|, with t[l] taken from h first; norm[l] =
+    // |g|, reach[l] = the largest |g.x| / |g| in the box [-1, 1]^d. A row whose g is zero is left as it is, with norm
+    // 0.
     void (*pick)(const double* map, int ld, int d, const int* row, const double* t, int n, double* lines, int ldl,
                  double* norm, double* reach);
 

@@ -354,6 +354,23 @@ def test_maps_are_those_of_the_codes(wide):
     assert np.abs(table.intercept - intercept).max() < 1e-12
 
 
+def test_wide_stages_keep_one_map_for_many_cells():
+    rng = np.random.default_rng(8)
+    (W, b), (V, c), (U, e), last = random_layers(rng, 20, 6, 6, 1000, 3)
+    e[6:] = np.sign(e[6:]) * 20                      # most units never cross
+    first, second = Stage(W, b, relu(6)), Stage(V, c, groups([0, 1, 2], [3, 4, 5]))
+    third = Stage(U[:, :2].copy(), e, same(1000, *LEAKY))
+    chain, (G, h) = Chain(20, (first, second, third), *last), cube(20, 0.3)
+    table = search(chain, G, h, split="argmax")
+    coef, intercept = local_maps(chain, unpack_codes(table.codes, chain.n_pieces))
+    assert np.abs(table.coef - coef).max() < 1e-10
+    assert np.abs(table.intercept - intercept).max() < 1e-10
+    X = rng.uniform(-0.3, 0.3, (20_000, 20))
+    assert (match_codes(table.codes, codes_of(chain, X)) >= 0).all()
+    assert np.array_equal(codes_of(chain, table.points), table.codes)
+    assert len(np.unique(table.codes, axis=0)) > 50
+
+
 def test_ctrl_c_keeps_what_was_found():
     chain, (G, h) = relu_chain(random_layers(np.random.default_rng(0), 8, 60, 60, 1)), cube(8)
     e, seen = floors(chain, G, h), []
@@ -476,6 +493,20 @@ def test_facets_between_classes(wide):
         normal = table.coef[k, a] - table.coef[k, b]
         cosine = np.sum(normal * found.A[border], axis=1) / np.linalg.norm(normal, axis=1)
         assert np.allclose(np.abs(cosine), 1)
+
+
+def test_facets_of_slivers_are_given_too():
+    """Pairs of units a ten-millionth apart: facets that hardly have an inside."""
+    rng = np.random.default_rng(0)
+    (W, b), *others = random_layers(rng, 6, 8, 6, 1)
+    W[4:] = W[:4] + 1e-7 * rng.normal(size=(4, 6))
+    b[4:] = b[:4]
+    chain, (G, h) = relu_chain([(W, b), *others]), cube(6)
+    table = search(chain, G, h)
+    found = facets(chain, G, h, table, floors=floors(chain, G, h), neighbours=True)
+    assert (np.sum(found.A * table.points[sides(found)], axis=1) < found.b).all()
+    assert np.diff(found.ptr).min() > 6
+    assert (match_codes(table.codes, found.beyond) >= 0).mean() > 0.99
 
 
 def test_volumes_of_the_facets_sets_add_up():
