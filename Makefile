@@ -28,6 +28,7 @@ format: $(VENV)/linted
 
 bench: $(VENV)/benched
 	$(PY) benchmarks/planar.py
+	$(PY) benchmarks/search.py
 
 $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
