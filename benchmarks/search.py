@@ -110,6 +110,30 @@ def memory(count_only: bool):
     print(table.n_regions, kept, (peak - before) / 1024 - kept)
 
 
+def measured(name: str, p: Problem, repeats: int, with_affinitree: bool) -> str:
+    """A line of the table."""
+    table = p.search()
+    K = len(table)
+    seconds = best(p.search, repeats * (10 if K < 1000 else 1))
+    walls = [best(lambda t=t: p.search(threads=t), repeats, time.perf_counter) for t in (1, 2)]
+    n = min(K, 20_000)
+    some = np.random.default_rng(0).permutation(K)[:n]
+    asked = {"floors": p.floors, "threads": 1}
+    found = facets(p.chain, *p.domain, table, some, **asked)
+    facet_seconds = best(lambda: facets(p.chain, *p.domain, table, some, **asked), 2)
+    ball_seconds = best(lambda: chebyshev(p.chain, *p.domain, table, some, **asked), 2)
+    peer = ""
+    if name.startswith("A2"):
+        peer = f"{best(p.planar, repeats) / seconds:.2f} planar"
+    elif with_affinitree and name[:2] in ("B1", "D1", "D4"):
+        theirs, leaves = affinitree_seconds(p)
+        peer = f"{theirs / seconds:.0f}x ({leaves} leaves)"
+    target = TARGETS.get(name, "")
+    return (f"{name:14s} {K:8d} {seconds * 1e6 / K:9.2f} {target:>6} {table.programmes / K:5.2f} "
+            f"{table.pivots / max(1, table.programmes):6.2f} {walls[0] / walls[1]:9.2f} {facet_seconds * 1e6 / n:9.1f} "
+            f"{len(found) / n:6.2f} {ball_seconds * 1e6 / n:8.1f} {peer:>9s}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
@@ -122,26 +146,8 @@ def main():
     nets = {name: Problem(*net) for name, net in networks().items()}
     print(f"{'network':14s} {'regions':>8s} {'us/region':>9s} {'target':>6s} {'LPs':>5s} {'pivots':>6s} {'2 threads':>9s} "
           f"{'facets us':>9s} {'number':>6s} {'balls us':>8s} {'peer':>9s}")
-    for name, p in nets.items():
-        table = p.search()
-        K = len(table)
-        seconds = best(p.search, repeats * (10 if K < 1000 else 1))
-        walls = [best(lambda t=t: p.search(threads=t), repeats, time.perf_counter) for t in (1, 2)]
-        some = slice(None) if K < 20_000 else np.random.default_rng(0).permutation(K)[:20_000]
-        n = min(K, 20_000)
-        found = facets(p.chain, *p.domain, table, some, floors=p.floors, threads=1)
-        facet_seconds = best(lambda: facets(p.chain, *p.domain, table, some, floors=p.floors, threads=1), 2)
-        ball_seconds = best(lambda: chebyshev(p.chain, *p.domain, table, some, floors=p.floors, threads=1), 2)
-        peer = ""
-        if name.startswith("A2"):
-            peer = f"{best(p.planar, repeats) / seconds:.2f} planar"
-        elif asked.affinitree and name[:2] in ("B1", "D1", "D4"):
-            theirs, leaves = affinitree_seconds(p)
-            peer = f"{theirs / seconds:.0f}x ({leaves} leaves)"
-        target = TARGETS.get(name)
-        print(f"{name:14s} {K:8d} {seconds * 1e6 / K:9.2f} {target if target else '':>6} {table.programmes / K:5.2f} "
-              f"{table.pivots / max(1, table.programmes):6.2f} {walls[0] / walls[1]:9.2f} {facet_seconds * 1e6 / n:9.1f} "
-              f"{len(found) / n:6.2f} {ball_seconds * 1e6 / n:8.1f} {peer:>9s}", flush=True)
+    for name, problem in nets.items():
+        print(measured(name, problem, repeats, asked.affinitree), flush=True)
     for what in ("rows", "count"):
         out = subprocess.run([sys.executable, __file__, "--memory", what], capture_output=True, text=True, check=True).stdout.split()
         print(f"memory, {what}: {int(out[0])} regions, {float(out[1]):.0f} MB of output, {float(out[2]):.0f} MB beyond it at the peak")
