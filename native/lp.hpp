@@ -99,12 +99,12 @@ namespace lp {
 
 constexpr double FEASIBLE = 1e-13;  // how far a row may be overstepped, in the length of its normal: a few roundings;
                                     // small, since rows that meet at an angle t magnify it by 1 / t
-constexpr double OBLIQUE = 1e-11;  // rows and objectives at this cosine to an edge count as parallel to it
-constexpr double DRIFT = 1e-14;    // residuals of tight rows beyond this are corrected
-constexpr double APART = 1e-9;     // slack of a row that does not touch a vertex
-constexpr double LONG = 1e3;       // a basis with edges longer than this is made anew when it is left
-constexpr int REFRESH = 40;        // updates before the edges are made anew
-constexpr int STALLED = 20;        // steps of length 0 before Bland's rule
+constexpr double OBLIQUE = 1e-11;   // rows and objectives at this cosine to an edge count as parallel to it
+constexpr double DRIFT = 1e-14;     // residuals of tight rows beyond this are corrected
+constexpr double APART = 1e-9;      // slack of a row that does not touch a vertex
+constexpr double LONG = 1e3;        // a basis with edges longer than this is made anew when it is left
+constexpr int REFRESH = 40;         // updates before the edges are made anew
+constexpr int STALLED = 20;         // steps of length 0 before Bland's rule
 
 struct Scratch {
     double *slack, *ap, *r, *norm, *alpha, *p, *row, *matrix;
