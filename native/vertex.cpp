@@ -92,7 +92,8 @@ class VertexWalker {
           algebra_(problem.d + 1, k_, kernels()),
           cutter_(k_),
           winners_(k_),
-          second_(k_) {
+          second_(k_),
+          volume_(k_) {
         delta_.need(d_ + 1);
         centre_.need(d_);
         half_.need(d_);
@@ -849,7 +850,7 @@ void VertexRun::make_root(const VertexDomain& domain) {
             hi[a] = f.u(a, *most);
         }
     }
-    whole_ = Volume()(p) * f.scale();
+    whole_ = Volume(vertex_kernels())(p) * f.scale();
     const int words = problem_.chain->packing.words;
     std::fill_n(root_->code.need(words + 1), words, uint64_t(0));
 }

@@ -228,9 +228,185 @@ int meeting(const uint64_t* a, const uint64_t* b, int n, int words, int least, i
     return k;
 }
 
+// ---- volume of simple polytopes: see volume.hpp
+inline int lowest(uint64_t a) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctzll(a);
+#else
+    int n = 0;
+    for (; !(a & 1); a >>= 1) ++n;
+    return n;
+#endif
+}
+
+// A simple polytope of dimension D, or a facet of one, with at most 64 vertices. Coordinates of a vertex stand STRIDE
+// doubles apart; those that were eliminated stay where they are and are not looked at any more: `live` numbers the
+// others.
+template <int D>
+struct Simple {
+    static constexpr int STRIDE = (D + W - 1) / W * W, LEVEL = 64 * STRIDE;
+
+    const uint64_t* tight;  // facets of each vertex
+    uint64_t members[64];   // vertices of each facet
+
+    static double triangle(const double* y, const int* live, const double* a, int i, int j) {
+        const double *p = y + (long long)STRIDE * i, *q = y + (long long)STRIDE * j;
+        const double p0 = p[live[0]], p1 = p[live[1]], p2 = p[live[2]];
+        const double q0 = q[live[0]], q1 = q[live[1]], q2 = q[live[2]];
+        const double det =
+            a[live[0]] * (p1 * q2 - p2 * q1) + a[live[1]] * (p2 * q0 - p0 * q2) + a[live[2]] * (p0 * q1 - p1 * q0);
+        return det < 0 ? -det : det;
+    }
+
+    // Six times the volume of the cone from the origin over a polygon, by triangles from its apex.
+    double polygon(uint64_t G, const double* y, const int* live) const {
+        const int apex = lowest(G);
+        const double* a = y + (long long)STRIDE * apex;
+        // most have three or four vertices
+        const uint64_t g = G & (G - 1), h = g & (g - 1), k = h & (h - 1);
+        if (k == 0) return h ? triangle(y, live, a, lowest(g), lowest(h)) : 0;
+        if ((k & (k - 1)) == 0) {  // the one that shares no edge with the apex is opposite
+            int v[3] = {lowest(g), lowest(h), lowest(k)};
+            const int o = !is_edge(v[0], apex) ? 0 : !is_edge(v[1], apex) ? 1 : 2;
+            const int opposite = v[o];
+            v[o] = v[2];
+            return triangle(y, live, a, opposite, v[0]) + triangle(y, live, a, opposite, v[1]);
+        }
+        uint64_t around = 0;
+        for (uint64_t rest = g; rest; rest &= rest - 1) around |= tight[lowest(rest)];
+        double sum = 0;
+        for (uint64_t f = around & ~tight[apex]; f; f &= f - 1) {
+            const uint64_t e = G & members[lowest(f)], last = e & (e - 1);
+            if (last) sum += triangle(y, live, a, lowest(e), lowest(last));
+        }
+        return sum;
+    }
+
+    bool is_edge(int u, int v) const { return popcount(tight[u] & tight[v]) >= D - 1; }
+
+    // (K + 1)! times the volume of the cone from the origin over face G of dimension K.
+    template <int K>
+    double cone(uint64_t G, const double* y, double* next, const int* live) const {
+        if constexpr (K == 2) {
+            return polygon(G, y, live);
+        } else {
+            const int apex = lowest(G);
+            const double* a = y + (long long)STRIDE * apex;
+            int pivot = 0;
+            double size = 0;
+            for (int i = 0; i <= K; ++i) {
+                const double m = a[live[i]] < 0 ? -a[live[i]] : a[live[i]];
+                pivot = m > size ? i : pivot;
+                size = m > size ? m : size;
+            }
+            if (size == 0) return 0;
+            const double *at_pivot = y + live[pivot], inverse = 1 / a[live[pivot]];
+            int rest[K];
+            for (int i = 0; i < K; ++i) rest[i] = live[i + (i >= pivot)];
+            Pack row[STRIDE / W];
+            for (int p = 0; p < STRIDE / W; ++p) row[p] = load(a + p * W);
+            uint64_t around = 0;
+            for (uint64_t g = G & (G - 1); g; g &= g - 1) {
+                const int v = lowest(g);
+                around |= tight[v];
+                const long long at = (long long)STRIDE * v;
+                const Pack t = all(at_pivot[at] * inverse);
+                for (int p = 0; p < STRIDE / W; ++p) store(next + at + p * W, load(y + at + p * W) - t * row[p]);
+            }
+            double sum = 0;
+            for (uint64_t f = around & ~tight[apex]; f; f &= f - 1)
+                sum += cone<K - 1>(G & members[lowest(f)], next, next + LEVEL, rest);
+            return size * sum;
+        }
+    }
+
+    void find_members(int n) {
+        uint64_t facets = 0;
+        for (int v = 0; v < n; ++v) facets |= tight[v];
+        for (; facets; facets &= facets - 1) members[lowest(facets)] = 0;
+        for (int v = 0; v < n; ++v)
+            for (uint64_t t = tight[v]; t; t &= t - 1) members[lowest(t)] |= uint64_t(1) << v;
+    }
+};
+
+// The vertex whose facets have the most vertices: the smallest facets are left to be divided.
+inline int widest(const uint64_t* tight, int n, const int* size) {
+    int most = -1, apex = 0;
+    for (int v = 0; v < n; ++v) {
+        int sum = 0;
+        for (uint64_t t = tight[v]; t; t &= t - 1) sum += size[lowest(t)];
+        apex = sum > most ? v : apex;
+        most = sum > most ? sum : most;
+    }
+    return apex;
+}
+
+// Facet by facet if there are too many vertices for one word; -1 if a facet has too many.
+template <int D>
+double volume_of(const double* x, int ldx, int n, const uint64_t* tight, uint64_t facets, double* y) {
+    constexpr int STRIDE = Simple<D>::STRIDE, LEVEL = Simple<D>::LEVEL;
+    Simple<D> p;
+    int size[64];
+    if (n <= 64) {
+        p.tight = tight;
+        p.find_members(n);
+        for (uint64_t f = facets; f; f &= f - 1) size[lowest(f)] = popcount(p.members[lowest(f)]);
+    } else {
+        for (uint64_t f = facets; f; f &= f - 1) size[lowest(f)] = 0;
+        for (int v = 0; v < n; ++v)
+            for (uint64_t t = tight[v]; t; t &= t - 1) ++size[lowest(t)];
+    }
+    const int apex = widest(tight, n, size);
+    int live[D];
+    double origin[D], sum = 0;
+    for (int a = 0; a < D; ++a) {
+        live[a] = a;
+        origin[a] = x[(long long)a * ldx + apex];
+    }
+    if (n <= 64) {
+        for (int a = 0; a < D; ++a)
+            for (int v = 0; v < n; ++v) y[(long long)STRIDE * v + a] = x[(long long)a * ldx + v] - origin[a];
+        for (uint64_t f = facets & ~tight[apex]; f; f &= f - 1)
+            sum += p.template cone<D - 1>(p.members[lowest(f)], y, y + LEVEL, live);
+    } else {
+        uint64_t mine[64];
+        p.tight = mine;
+        for (uint64_t f = facets & ~tight[apex]; f; f &= f - 1) {
+            if (size[lowest(f)] > 64) return -1;
+            int m = 0;
+            for (int v = 0; v < n; ++v) {
+                if (!(tight[v] >> lowest(f) & 1)) continue;
+                mine[m] = tight[v];
+                for (int a = 0; a < D; ++a) y[(long long)STRIDE * m + a] = x[(long long)a * ldx + v] - origin[a];
+                ++m;
+            }
+            p.find_members(m);
+            sum += p.template cone<D - 1>(p.members[lowest(f)], y, y + LEVEL, live);
+        }
+    }
+    for (int k = 2; k <= D; ++k) sum /= k;
+    return sum;
+}
+
+double volume(const double* x, int ldx, int n, int d, const uint64_t* tight, uint64_t facets, double* scratch) {
+    switch (d) {
+        case 3:
+            return volume_of<3>(x, ldx, n, tight, facets, scratch);
+        case 4:
+            return volume_of<4>(x, ldx, n, tight, facets, scratch);
+        case 5:
+            return volume_of<5>(x, ldx, n, tight, facets, scratch);
+        case 6:
+            return volume_of<6>(x, ldx, n, tight, facets, scratch);
+        default:
+            return -1;
+    }
+}
+
 }  // namespace
 
 extern const VertexKernels PELLUCID_VERTEX_TABLE;
-const VertexKernels PELLUCID_VERTEX_TABLE = {product, rank_one, screen, values, extremes, bounds, sums, near, meeting};
+const VertexKernels PELLUCID_VERTEX_TABLE = {product, rank_one, screen, values,  extremes,
+                                             bounds,  sums,     near,   meeting, volume};
 
 }  // namespace pellucid

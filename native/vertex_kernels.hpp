@@ -10,6 +10,7 @@
 namespace pellucid {
 
 constexpr int LANES = 4;
+constexpr int VOLUME_SCRATCH = 64 * 8 * 5;
 
 struct VertexKernels {
     // out = A s + a over the k columns `cols`, for `comps` components: s[c * lds + col], out[c * ld + i]; the last one
@@ -44,6 +45,10 @@ struct VertexKernels {
 
     // The sets of several words among b that share at least `least` elements with a.
     int (*meeting)(const uint64_t* a, const uint64_t* b, int n, int words, int least, int* out);
+
+    // The volume of a simple polytope of 3 to 6 dimensions with at most 64 places for facets (volume.hpp), or -1 where
+    // it has too many vertices. scratch: VOLUME_SCRATCH doubles.
+    double (*volume)(const double* x, int ldx, int n, int d, const uint64_t* tight, uint64_t facets, double* scratch);
 };
 
 const VertexKernels& vertex_kernels();

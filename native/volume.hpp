@@ -123,108 +123,23 @@ class ConeVolume {
     }
 };
 
-// The same for simple polytopes of dimension D with at most 64 vertices and facets, all but the coordinates in
-// registers. There any facet that meets a face without holding it gives a facet of the face.
-template <int D>
-class SimpleVolume {
-  public:
-    double operator()(const Polytope& p) {
-        tight_ = p.tight;
-        double* y = level_ + 0;
-        for (int a = 0; a < D; ++a) {
-            const double *x = p.x + (size_t)a * p.ldx, first = x[0];
-            for (int v = 0; v < p.n; ++v) y[v * D + a] = x[v] - first;
-        }
-        each_bit(p.facets, 1, [&](int f) { members_[f] = 0; });
-        for (int v = 0; v < p.n; ++v)
-            for (uint64_t t = tight_[v]; t; t &= t - 1) members_[std::countr_zero(t)] |= uint64_t(1) << v;
-        double sum = 0;
-        for (uint64_t f = p.facets[0] & ~tight_[0]; f; f &= f - 1)
-            sum += cone<D - 1>(members_[std::countr_zero(f)], y, y + 64 * D);
-        for (int k = 2; k <= D; ++k) sum /= k;
-        return sum;
-    }
-
-  private:
-    const uint64_t* tight_ = nullptr;
-    uint64_t members_[64];
-    double level_[64 * D * (D + 1) / 2 + 64];
-
-    // k! times the volume of the cone from the origin over face G of dimension K; y: K + 1 coordinates of each vertex.
-    template <int K>
-    double cone(uint64_t G, const double* y, double* next) const {
-        const int apex = std::countr_zero(G);
-        const double* a = y + apex * (K + 1);
-        if constexpr (K == 1) {
-            const double* b = y + 2 * std::countr_zero(G & (G - 1));
-            return std::abs(a[0] * b[1] - a[1] * b[0]);
-        } else {
-            uint64_t around = 0;
-            double sum = 0;
-            if constexpr (K == 2) {
-                for (uint64_t g = G & (G - 1); g; g &= g - 1) around |= tight_[std::countr_zero(g)];
-                for (uint64_t f = around & ~tight_[apex]; f; f &= f - 1) {
-                    const uint64_t e = G & members_[std::countr_zero(f)];
-                    const double *p = y + 3 * std::countr_zero(e), *q = y + 3 * std::countr_zero(e & (e - 1));
-                    sum += std::abs(a[0] * (p[1] * q[2] - p[2] * q[1]) + a[1] * (p[2] * q[0] - p[0] * q[2]) +
-                                    a[2] * (p[0] * q[1] - p[1] * q[0]));
-                }
-                return sum;
-            } else {
-                int pivot = 0;
-                for (int i = 1; i <= K; ++i)
-                    if (std::abs(a[i]) > std::abs(a[pivot])) pivot = i;
-                if (a[pivot] == 0) return 0;
-                const double inverse = 1 / a[pivot];
-                // the pivot's place is taken by the last coordinate
-                double row[K];
-                for (int i = 0; i < K; ++i) row[i] = a[i];
-                row[pivot < K ? pivot : 0] = pivot < K ? a[K] : row[0];
-                for (uint64_t g = G & (G - 1); g; g &= g - 1) {
-                    const int v = std::countr_zero(g);
-                    around |= tight_[v];
-                    const double *from = y + v * (K + 1), t = from[pivot] * inverse;
-                    double mine[K];
-                    for (int i = 0; i < K; ++i) mine[i] = from[i];
-                    mine[pivot < K ? pivot : 0] = pivot < K ? from[K] : mine[0];
-                    for (int i = 0; i < K; ++i) next[v * K + i] = mine[i] - t * row[i];
-                }
-                for (uint64_t f = around & ~tight_[apex]; f; f &= f - 1)
-                    sum += cone<K - 1>(G & members_[std::countr_zero(f)], next, next + 64 * K);
-                return std::abs(a[pivot]) * sum;
-            }
-        }
-    }
-};
-
 class Volume {
   public:
+    explicit Volume(const VertexKernels& kernels) : k_(kernels), scratch_(VOLUME_SCRATCH) {}
+
     double operator()(const Polytope& p) {
-        if (p.simple && p.words == 1 && p.n <= 64) switch (p.d) {
-                case 2:
-                    return two_(p);
-                case 3:
-                    return three_(p);
-                case 4:
-                    return four_(p);
-                case 5:
-                    return five_(p);
-                case 6:
-                    return six_(p);
-                default:
-                    break;
-            }
+        if (p.simple && p.words == 1) {
+            const double found = k_.volume(p.x, p.ldx, p.n, p.d, p.tight, p.facets[0], scratch_.data());
+            if (found >= 0) return found;
+        }
         if (p.d > 1) return any_(p);
         const auto [lo, hi] = std::minmax_element(p.x.data.get(), p.x.data.get() + p.n);
         return *hi - *lo;
     }
 
   private:
-    SimpleVolume<2> two_;
-    SimpleVolume<3> three_;
-    SimpleVolume<4> four_;
-    SimpleVolume<5> five_;
-    SimpleVolume<6> six_;
+    const VertexKernels& k_;
+    std::vector<double> scratch_;
     ConeVolume any_;
 };
 
