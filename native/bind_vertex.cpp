@@ -13,8 +13,8 @@ namespace {
 VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double> upper, In1<int64_t> names,
                     In2<double> G, In1<double> h, In1<int64_t> numbers, const std::vector<In1<double>>& floors,
                     double factor, double geometric, const std::string& mode, In1<double> thresholds, bool maps,
-                    bool volumes, bool facets, bool vertices, int64_t max_rows, double max_seconds, int64_t max_bytes,
-                    int threads) {
+                    bool volumes, bool facets, bool vertices, bool snaps, int64_t max_rows, double max_seconds,
+                    int64_t max_bytes, int threads) {
     const size_t d = lower.shape(0), rows = G.shape(0);
     expect(upper.shape(0) == d && names.shape(0) == 2 * d && G.shape(1) == d,
            "the domain's arrays do not fit each other");
@@ -27,7 +27,7 @@ VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double>
     shape.facets = facets;
     shape.vertices = vertices;
     return new VertexRun(std::move(chain), domain, columns(floors, factor), geometric, final_split(mode, thresholds),
-                         shape, {max_rows, max_bytes, max_seconds, threads});
+                         shape, snaps, {max_rows, max_bytes, max_seconds, threads});
 }
 
 nb::dict take_result(VertexRun& run) {
@@ -62,6 +62,7 @@ nb::dict take_result(VertexRun& run) {
     result["unresolved"] = s.merged;
     result["unresolved_volume"] = s.volume;
     result["ties"] = s.ties;
+    result["met_vertices"] = s.met_vertices;
     result["complete"] = run.pool().complete();
     result["reason"] = run.pool().reason();
     result["domain_volume"] = run.whole();

@@ -130,25 +130,31 @@ inline double extent(const Polytope& p) {
     return std::sqrt(sum);
 }
 
-// A hyperplane g.x + h = 0 to cut along. Its values at the vertices are z; within tol they count as 0.
+// A hyperplane g.x + h = 0 to cut along, with the tolerance beyond which a vertex is on one of its sides; `floor` is
+// the part of it that stands for rounding.
 struct Knife {
     const double* line;  // d + 1 doubles
-    double tol;
+    double tol, floor;
     Label lower = 0, upper = 0;  // labels of the new facet, of the parts below and above
 };
 
 // Cuts polytopes; keeps its scratch.
 class Cutter {
   public:
-    explicit Cutter(const VertexKernels& kernels) : k_(kernels) {}
+    // snaps: may vertices lie on a hyperplane? If not, it is moved off them all, and all cells stay simple: that never
+    // fails, but facets of the size of the tolerance appear where in truth many meet in a point.
+    Cutter(const VertexKernels& kernels, bool snaps) : k_(kernels), snaps_(snaps) {}
 
-    // Cuts p along the knife into `upper` and `lower` (either may be null, neither may be p). False when no vertex is
-    // beyond tol on one of the sides.
+    bool met_vertices = false;  // were there any vertices on a hyperplane?
+
+    // Cuts p along the knife into `upper` and `lower` (either may be null, neither may be p). z: values at the
+    // vertices, some of them beyond the tolerance on either side.
     //
-    // Vertices within tol belong to both parts. A facet of p stays a facet of the part in which it has a vertex
+    // Vertices on the hyperplane belong to both parts. A facet of p stays a facet of the part in which it has a vertex
     // strictly on that side; so the facets of a part are always the necessary ones.
-    bool cut(const Polytope& p, const double* z, const Knife& knife, Polytope* upper, Polytope* lower) {
-        if (!sort_vertices(p, z, knife.tol)) return false;
+    void cut(const Polytope& p, const double* z, const Knife& knife, Polytope* upper, Polytope* lower) {
+        const Aim aim = aim_at(p, z, knife);
+        sort_vertices(p, z, aim);
         const Polytope* from = &p;
         int place = free_place(p);
         if (place < 0) {
@@ -158,14 +164,13 @@ class Cutter {
         }
         const int words = from->words;
         find_edges(*from);
-        meet(*from, z);
+        meet(*from, z, aim.shift);
         if (upper) build(*from, above_, at_zero_, place, words, *upper);
         if (lower) build(*from, below_, at_zero_, place, words, *lower);
         const double* g = knife.line;
-        const double h = g[p.d];
+        const double h = g[p.d] - aim.shift;
         if (upper) finish(*from, place, knife.upper, g, h, -1, *upper);
         if (lower) finish(*from, place, knife.lower, g, h, +1, *lower);
-        return true;
     }
 
   private:
@@ -177,8 +182,10 @@ class Cutter {
     };
 
     const VertexKernels& k_;
+    const bool snaps_;
     Side above_, below_;
     std::vector<int> at_zero_, zeros_;
+    std::vector<double> window_;
     Buffer<int> hits_, zero_;
     int edges_ = 0;
     Buffer<int> from_, to_;    // ends of the edges that are cut: vertices above and below
@@ -186,14 +193,48 @@ class Cutter {
     Buffer<uint64_t> common_;  // facets of each
     Polytope wide_, narrow_;
 
-    bool sort_vertices(const Polytope& p, const double* z, double tol) {
+    // Values up to `zero` from `shift` count as on the hyperplane.
+    struct Aim {
+        double shift, zero;
+    };
+
+    // Hyperplanes through vertices are common (no bias, duplicates, differences of units that bend together); values
+    // there are noise, and count as 0. Where a vertex lies so close that it could be either, the hyperplane is moved,
+    // within the tolerance, to the middle of the nearest gap between vertices that is wide enough: what is on which
+    // side must be beyond doubt, or facets and vertices contradict each other and parts get lost.
+    Aim aim_at(const Polytope& p, const double* z, const Knife& knife) {
+        const double geometric = knife.tol - knife.floor, gap = geometric / 32 + knife.floor / 4;
+        double zero = std::max(geometric / 1024, knife.floor / 16);
+        if (!snaps_ || knife.floor / 16 > geometric / 32)
+            zero = 0;  // noise over a thick layer cannot be told from values
+        bool clear = true;
+        for (int v = 0; v < p.n; ++v) {
+            const double size = std::abs(z[v]);
+            clear &= size <= zero || size >= gap;
+        }
+        if (clear) return {0, zero};
+        window_.assign({-knife.tol, knife.tol});
+        for (int v = 0; v < p.n; ++v)
+            if (std::abs(z[v]) < knife.tol) window_.push_back(z[v]);
+        std::sort(window_.begin(), window_.end());
+        double best = INFINITY, widest = 0, middle = 0;
+        for (size_t i = 0; i + 1 < window_.size(); ++i) {
+            const double lo = window_[i] + gap, hi = window_[i + 1] - gap, width = window_[i + 1] - window_[i];
+            if (width > widest) widest = width, middle = window_[i] + width / 2;
+            if (lo <= hi && std::abs(std::clamp(0.0, lo, hi)) < std::abs(best)) best = std::clamp(0.0, lo, hi);
+        }
+        return {std::isfinite(best) ? best : middle, 0};
+    }
+
+    void sort_vertices(const Polytope& p, const double* z, Aim aim) {
+        const double top = aim.shift + aim.zero, bottom = aim.shift - aim.zero;
         const int n = p.n;
         int* up = above_.vertex.need(n);
         int* down = below_.vertex.need(n);
         int* zero = zero_.need(n);
         int ups = 0, downs = 0, zeros = 0;
         for (int v = 0; v < n; ++v) {
-            const bool is_up = z[v] > tol, is_down = z[v] < -tol;
+            const bool is_up = z[v] > top, is_down = z[v] < bottom;
             up[ups] = down[downs] = zero[zeros] = v;
             ups += is_up;
             downs += is_down;
@@ -202,7 +243,7 @@ class Cutter {
         above_.n = ups;
         below_.n = downs;
         at_zero_.assign(zero, zero + zeros);
-        return ups && downs;
+        met_vertices |= zeros > 0;
     }
 
     static int free_place(const Polytope& p) {
@@ -284,14 +325,14 @@ class Cutter {
         return true;
     }
 
-    void meet(const Polytope& p, const double* z) {
+    void meet(const Polytope& p, const double* z, double shift) {
         const int words = p.words, d = p.d;
         points_.need((size_t)edges_ * (d + 1));
         common_.need((size_t)edges_ * words);
         double* t = points_ + (size_t)edges_ * d;
         for (int e = 0; e < edges_; ++e) {
             const int u = from_[e], v = to_[e];
-            t[e] = z[u] / (z[u] - z[v]);
+            t[e] = (z[u] - shift) / (z[u] - z[v]);
             for (int w = 0; w < words; ++w)
                 common_[(size_t)e * words + w] = p.tight[(size_t)u * words + w] & p.tight[(size_t)v * words + w];
         }

@@ -90,9 +90,9 @@ class VertexWalker {
           pool_(pool),
           words_(chain_.packing.words),
           algebra_(problem.d + 1, k_, kernels()),
-          cutter_(k_),
-          winners_(k_),
-          second_(k_),
+          cutter_(k_, problem.snaps),
+          winners_(k_, problem.snaps),
+          second_(k_, problem.snaps),
           volume_(k_) {
         delta_.need(d_ + 1);
         centre_.need(d_);
@@ -109,6 +109,8 @@ class VertexWalker {
     }
 
     VertexDecisions decisions;
+
+    bool met_vertices() const { return cutter_.met_vertices || winners_.met_vertices() || second_.met_vertices(); }
 
   private:
     const VertexProblem& p_;
@@ -412,12 +414,8 @@ class VertexWalker {
         k_.values(line, d_, p.x, p.ldx, z_.need(p.ldx), &lo, &hi);
         auto upper = fresh();
         const Jump j = jump(s, cell.id[at]);
-        const Knife knife{line, line[d_ + 2], label_of(next_seam(), 0), label_of(next_seam(), 1)};
-        if (!cutter_.cut(p, z_, knife, &upper->cell, &lower_)) {
-            drop_line(cell, at, lo, hi);
-            free_.push_back(std::move(upper));
-            return;
-        }
+        const Knife knife{line, line[d_ + 2], line[d_ + 1], label_of(next_seam(), 0), label_of(next_seam(), 1)};
+        cutter_.cut(p, z_, knife, &upper->cell, &lower_);
         if (p_.shape.facets) segment_->new_seam(chain_.column[cell.stage - 1][j.row], j.piece, j.piece + 1);
         cell.share /= 2;
         inherit(cell, *upper);
@@ -426,15 +424,6 @@ class VertexWalker {
         std::swap(cell.cell, lower_);
         settle(cell, at, s, cell);
         push(std::move(upper));
-    }
-
-    // A hyperplane that after all does not cut.
-    void drop_line(VertexCell& cell, int at, double lo, double hi) {
-        const Stage& s = *chain_.stages[cell.stage - 1];
-        const double* line = cell.line + (size_t)at * stride_;
-        const double floor = line[d_ + 1];
-        if (hi > floor && merge(cell, lo, hi, norm_of(line, d_), floor) > 0) raise(cell, cell.map, s, at, cell);
-        settle(cell, at, s, cell);
     }
 
     // A copy of what both sides of a cut share; the map too, unless so many are waiting that it is better made anew.
@@ -695,7 +684,7 @@ class VertexWalker {
         k_.values(line.data(), d_, p.x, p.ldx, z.data(), &lo, &hi);
         if (hi > tol && lo < -tol) {
             Polytope upper, lower;
-            const Knife knife{line.data(), tol, label_of(next_seam(), 0), label_of(next_seam(), 1)};
+            const Knife knife{line.data(), tol, floor, label_of(next_seam(), 0), label_of(next_seam(), 1)};
             cutter_.cut(p, z.data(), knife, &upper, &lower);
             if (p_.shape.facets) segment_->new_seam(chain_.columns, n == 1 ? 0 : j, n == 1 ? 1 : j);
             split_labels(cell, lower, j - 1, mask);
@@ -777,7 +766,7 @@ class VertexWalker {
 
 VertexRun::VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& domain,
                      std::vector<std::vector<double>> floors, double geometric, FinalSplit split, VertexShape shape,
-                     Budget budget) {
+                     bool snaps, Budget budget) {
     using Mode = FinalSplit::Mode;
     const Chain& net = *chain;
     if (domain.d != net.inputs || domain.d < 1)
@@ -798,7 +787,8 @@ VertexRun::VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& dom
                 std::move(split),
                 std::move(floors),
                 geometric * 2 * std::sqrt(domain.d),
-                shape};
+                shape,
+                snaps};
     make_root(domain);
     pool_ = std::make_unique<VertexPool>(budget, VertexOutput(shape, problem_.frame, budget));
 }
@@ -810,7 +800,7 @@ void VertexRun::make_root(const VertexDomain& domain) {
     f.c.resize(d);
     f.h.resize(d);
     std::vector<double> lo(domain.lower, domain.lower + d), hi(domain.upper, domain.upper + d), line(d + 1), z;
-    Cutter cutter(vertex_kernels());
+    Cutter cutter(vertex_kernels(), problem_.snaps);
     root_ = std::make_unique<VertexCell>();
     Polytope& p = root_->cell;
     Polytope next;
@@ -833,14 +823,14 @@ void VertexRun::make_root(const VertexDomain& domain) {
                 line[d] += g[a] * f.c[a];
                 size += std::abs(g[a]) * (std::abs(f.c[a]) + f.h[a]);
             }
-            const double tol = problem_.geometric * norm_of(line.data(), d) + 1e-14 * size;
+            const double floor = 1e-15 * size, tol = problem_.geometric * norm_of(line.data(), d) + floor;
             double least, most;
             z.resize(p.ldx);
             vertex_kernels().values(line.data(), d, p.x, p.ldx, z.data(), &least, &most);
             if (most <= tol) continue;
             const Label face = -1 - domain.numbers[r];
-            if (!(least < -tol) || !cutter.cut(p, z.data(), {line.data(), tol, face, face}, nullptr, &next))
-                throw std::invalid_argument("the domain is empty or flat");
+            if (!(least < -tol)) throw std::invalid_argument("the domain is empty or flat");
+            cutter.cut(p, z.data(), {line.data(), tol, floor, face, face}, nullptr, &next);
             std::swap(p, next);
         }
         if (!domain.rows) break;
@@ -850,6 +840,7 @@ void VertexRun::make_root(const VertexDomain& domain) {
             hi[a] = f.u(a, *most);
         }
     }
+    decisions_.met_vertices = cutter.met_vertices;
     whole_ = Volume(vertex_kernels())(p) * f.scale();
     const int words = problem_.chain->packing.words;
     std::fill_n(root_->code.need(words + 1), words, uint64_t(0));
@@ -866,6 +857,7 @@ void VertexRun::work(VertexPool& pool) {
     decisions_.merged += walker.decisions.merged;
     decisions_.volume += walker.decisions.volume * problem_.frame.scale();
     decisions_.ties += walker.decisions.ties;
+    decisions_.met_vertices |= walker.met_vertices();
 }
 
 }  // namespace pellucid

@@ -33,9 +33,10 @@ struct VertexCell {
 };
 
 struct VertexDecisions {
-    int64_t merged = 0;  // decided against a vertex that was within tolerance
-    double volume = 0;   // at most what was so left with a neighbour
-    int64_t ties = 0;    // pieces on which two outputs are equal throughout
+    int64_t merged = 0;         // decided against a vertex that was within tolerance
+    double volume = 0;          // at most what was so left with a neighbour
+    int64_t ties = 0;           // pieces on which two outputs are equal throughout
+    bool met_vertices = false;  // a cut went through a vertex
 };
 
 // What all threads of a run read.
@@ -47,6 +48,7 @@ struct VertexProblem {
     std::vector<std::vector<double>> floors;  // rounding floor of every row of every stage, then of the outputs; padded
     double geometric = 0;                     // distance below which slivers are not cut off, in kernel coordinates
     VertexShape shape;
+    bool snaps = true;  // see Cutter
 };
 
 // The bounded polytope { G u <= h } with lower <= u <= upper: the faces of that box are named by `names`, those with
@@ -63,7 +65,7 @@ class VertexRun {
   public:
     // floors: a-priori rounding bounds already multiplied by the rounding factor.
     VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& domain, std::vector<std::vector<double>> floors,
-              double geometric, FinalSplit split, VertexShape shape, Budget budget);
+              double geometric, FinalSplit split, VertexShape shape, bool snaps, Budget budget);
 
     void start();
     bool wait(double seconds) { return pool_->wait(seconds); }

@@ -27,7 +27,9 @@ class Winners {
     static constexpr Label TOWARDS = INT64_MIN / 2;
     static bool is_inner(Label label) { return label < INT64_MIN / 4; }
 
-    explicit Winners(const VertexKernels& kernels) : k_(kernels), cutter_(kernels) {}
+    Winners(const VertexKernels& kernels, bool snaps) : k_(kernels), cutter_(kernels, snaps) {}
+
+    bool met_vertices() const { return cutter_.met_vertices; }
 
     int size() const { return count_; }
     Part& operator[](int i) { return *parts_[i]; }
@@ -123,8 +125,8 @@ class Winners {
             double lo, hi;
             k_.values(difference_.data(), d, cell.x, cell.ldx, excess_.data(), &lo, &hi);
             if (hi > tol && lo < -tol) {
-                const Knife knife{difference_.data(), tol, 0, TOWARDS + o};
-                if (!cutter_.cut(cell, excess_.data(), knife, &scratch_, nullptr)) return false;
+                const Knife knife{difference_.data(), tol, floor, 0, TOWARDS + o};
+                cutter_.cut(cell, excess_.data(), knife, &scratch_, nullptr);
                 std::swap(cell, scratch_);
                 part.cut_by.push_back(o);
             } else if (!keeps(lo, hi, floor, norm, w < o)) {

@@ -140,6 +140,41 @@ def test_a_cell_with_more_facets_than_a_word_has_bits():
     assert np.array_equal(np.diff(table.vertex_ptr) // 2 + 2, sides)
 
 
+def nearly_degenerate(rng) -> Chain:
+    """Small integers, duplicates and hyperplanes through corners, moved by 1e-14 to 1e-7: around the tolerance and far below."""
+    d, n, m = int(rng.integers(2, 7)), int(rng.integers(3, 8)), int(rng.integers(2, 6))
+    kind, size = rng.integers(5), 10.0**rng.integers(-14, -6)
+    W, b = rng.integers(-2, 3, size=(n, d)).astype(float), rng.integers(-1, 2, size=n).astype(float)
+    if kind == 1:
+        b[:] = 0
+    elif kind == 2:
+        W, b = rng.normal(size=(n, d)), rng.normal(size=n) / 3
+        W[n // 2:], b[n // 2:] = W[:n - n // 2], b[:n - n // 2]
+    elif kind == 3:
+        W, b = np.sign(rng.normal(size=(n, d))), np.zeros(n)
+    elif kind == 4:
+        W, b = np.sign(rng.normal(size=(n, d))), rng.choice([0, 1, -1, 0.5], size=n)
+    V, c = rng.integers(-2, 3, size=(m, n)).astype(float), rng.integers(-1, 2, size=m).astype(float)
+
+    def moved(a):
+        return a + size * rng.normal(size=a.shape) * (rng.random(a.shape) < 0.5)
+    return relu_chain([(moved(W), moved(b)), (moved(V), c), (rng.normal(size=(2, m)), rng.normal(size=2))])
+
+
+@pytest.mark.parametrize("split", [None, "argmax", "top2"])
+def test_nothing_is_lost_where_hyperplanes_nearly_meet(split):
+    for seed in range(100):
+        chain = nearly_degenerate(np.random.default_rng(seed))
+        d = chain.n_inputs
+        table = vertex(chain, *cube(d), split=split)
+        assert abs(table.volume.sum() / 2**d - 1) < 1e-8, seed
+        keys = [table.codes[:, w] for w in range(table.codes.shape[1])] + [c for c in (table.first, table.second) if c is not None]
+        assert len(np.unique(np.stack(keys, axis=1).astype(np.uint64), axis=0)) == len(table)
+        if seed % 10 == 0:
+            without = vertex(chain, *cube(d), split=split, volumes=False)
+            assert np.array_equal(without.codes, table.codes)
+
+
 # ---- facets
 @pytest.mark.parametrize(("net", "split"), [("wide", None), ("wide", "argmax"), ("four", None), ("pooling", None), ("pooling", "top2")])
 def test_facets_are_minimal_and_hold_the_region(net, split, request):

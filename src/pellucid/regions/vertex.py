@@ -10,7 +10,7 @@ from .. import _core
 from ..chain.chain import Chain
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
-from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from ..tolerance import CHECK_AREA, GEOMETRIC, ROUNDING_FACTOR
 from .native import native_chain
 from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
 from .table import Facets, Table
@@ -33,14 +33,27 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
     Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first. Points are means of vertices.
-    Sound     cells are divided, never dropped: volumes partition the domain up to the tolerance; what is thinner is left in its
-              sibling and counted.
+    Sound     cells are divided, never dropped; what is thinner than the tolerance is left in its sibling and counted. Where cuts go
+              through vertices the volumes are added up, and if they are not the domain's, it is done again with all cuts moved
+              off all vertices, by less than the tolerance.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest.
     Source    KERNELS 2, 5: cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
               cones from a vertex (Cohen & Hickey 1979).
     """
-    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices)
+    def go(snaps: bool, volumes: bool) -> dict:
+        run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps)
+        return _run(run, progress)
+
+    columns = go(True, volumes)
+    if columns["complete"] and columns["met_vertices"]:
+        columns = _proved(columns if volumes else go(True, True), go)
+        if not volumes:
+            columns["volume"] = None
+    return _table(columns)
+
+
+def _run(run, progress) -> dict:
     run.start()
     try:
         while not run.wait(_TICK):
@@ -48,14 +61,40 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
                 progress(Progress(*run.status()))
     except KeyboardInterrupt:
         run.cancel()
-        raise Interrupted(_table(run)) from None
+        raise Interrupted(_table(_result(run))) from None
     except BaseException:
         run.cancel()
         raise
-    return _table(run)
+    return _result(run)
 
 
-def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices):
+def _result(run) -> dict:
+    return {**run.result(), "share": run.status()[1]}
+
+
+def _proved(columns: dict, go: Callable[[bool, bool], dict]) -> dict:
+    """The columns, if their volumes add up to the domain's; else those of cells that touch no hyperplane in a vertex.
+
+    Cells with vertices on more facets than needed can go wrong where other hyperplanes pass at some 1e-13 from those vertices.
+    Moving hyperplanes off all vertices cannot, but makes facets of the size of the tolerance. What still does not add up is
+    counted as unresolved.
+    """
+    missing = _missing(columns)
+    if columns["complete"] and missing > CHECK_AREA * columns["domain_volume"]:
+        again = go(False, True)
+        if not again["complete"] or _missing(again) < missing:
+            columns, missing = again, _missing(again)
+        if columns["complete"] and missing > CHECK_AREA * columns["domain_volume"]:
+            columns["unresolved"] += 1
+            columns["unresolved_volume"] += missing
+    return columns
+
+
+def _missing(columns: dict) -> float:
+    return abs(float(columns["volume"].sum()) - columns["domain_volume"])
+
+
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps):
     G, h = _constraints(chain, G, h)
     mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
     if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
@@ -66,7 +105,7 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     try:
         return _core.vertex_run(native_chain(chain), *_start_box(G, h), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
-                                maps, volumes, facets, vertices,
+                                maps, volumes, facets, vertices, snaps,
                                 _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
                                 _NONE if max_bytes is None else max_bytes, thread_count(threads))
     except ValueError as error:
@@ -109,10 +148,10 @@ def _start_box(G: np.ndarray, h: np.ndarray):
             np.ascontiguousarray(h[cutting]), cutting.astype(np.int64))
 
 
-def _table(run) -> Table:
-    columns = run.result()
+def _table(columns: dict) -> Table:
+    share, _ = columns.pop("share"), columns.pop("met_vertices")
     rest, whole = len(columns["rest_ptr"]) - 1, columns["domain_volume"]
-    explored = columns["volume"].sum() / whole if columns["volume"] is not None else run.status()[1]
+    explored = columns["volume"].sum() / whole if columns["volume"] is not None else share
     columns["rest_cells"] = rest
     columns["rest_share"] = float(np.clip(1 - explored, 0, 1)) if rest else 0.0
     columns["facets"] = _facets(columns)
