@@ -170,6 +170,7 @@ def test_interrupted_it_keeps_what_it_found(cli, files, monkeypatch, random_netw
         yield lambda progress: signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Console, "progress", interrupting)
+    monkeypatch.setattr("pellucid.regions.planar._TICK", 0.001)      # seconds: long before the end, however fast the machine
     data = [files.data] if command == "explain" else ["--data", files.data]
     out = files.out if command == "explain" else files.out / "atlas"
     result = cli(command, model, *data, "--threads", 1, "-o", out)

@@ -203,7 +203,7 @@ def test_a_budget_that_is_just_enough_is_complete(wide):
 
 
 def test_ctrl_c_keeps_what_was_found():
-    chain = relu_chain(random_layers(np.random.default_rng(0), 400, 400, 400, 1))
+    chain = relu_chain(random_layers(np.random.default_rng(0), 800, 800, 800, 1))
     threading.Timer(0.3, _thread.interrupt_main).start()
     seen = []
     with pytest.raises(KeyboardInterrupt) as stop:

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from pellucid.chain.chain import Chain, Stage
-from pellucid.regions import Table, enumerate_planar, enumerate_vertex, unpack_codes
+from pellucid.regions import Table, enumerate_planar, enumerate_search, enumerate_vertex, unpack_codes
 
 from . import exact_polytopes as exact
 from . import test_planar_exact as planar_kinds
@@ -168,6 +168,19 @@ def test_regions_are_the_exact_ones(kind, d, rounds):
         assert table.unresolved == 0
         assert abs(table.volume.sum() / 2**d - 1) < 1e-12
         assert (table.volume > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_it_equals_the_search_engine(kind):
+    for d in range(1, 8):
+        for seed in range(2):
+            rng = np.random.default_rng([KINDS.index(kind), d, 100 + seed])
+            chain, split = kind(rng, d), SPLITS[(d + seed) % 2]
+            lo, hi = -np.ones(d), np.ones(d)
+            table = vertex(chain, lo, hi, split=split)
+            other = enumerate_search(chain, *halfspaces(lo, hi), floors=floors(chain, np.array([lo, hi])), split=split, threads=1)
+            assert keys_of(table, chain) == keys_of(other, chain), (d, seed)
+            assert abs(table.volume.sum() / 2**d - 1) < 1e-9
 
 
 # ---- the plane
