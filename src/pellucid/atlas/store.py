@@ -1,4 +1,4 @@
-"""Atlases as directories: Parquet columns, the network, a JSON manifest (DESIGN 8). No pickle."""
+"""Atlases as directories: Parquet columns, the network, a JSON manifest. No pickle."""
 
 from __future__ import annotations
 
