@@ -39,3 +39,7 @@ the smallest value that all of them take."""
 SOLVER_MARGIN = 1e-7
 """Bounds of units that go into a mixed-integer programme are widened by this, relative to their size: a hundred times SOLVER,
 so that no point of the network is cut off by the solver's own tolerance."""
+
+SOLVER_SLACK = 1e-6
+"""Regions by mixed-integer programming: how far beyond its breakpoint a unit at an upper piece must get, relative to its range. A
+thousand times SOLVER, so that the solver cannot make up a region where a unit only touches its breakpoint."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import random_layers
+from networks import random_layers, relu_network
 
+import pellucid as pel
 from pellucid.chain.chain import Chain, Stage
 from pellucid.geometry.milp import Program
-from pellucid.regions import codes_of, unpack_codes
-from pellucid.regions.milp import encode
+from pellucid.regions import codes_of, enumerate_search, unpack_codes
+from pellucid.regions.milp import encode, enumerate_milp
 
 from .nets import groups, relu, relu_chain, rows, same
 
@@ -112,3 +113,74 @@ def test_stable_units_have_no_binaries(rng):
     assert not p.integer.any()
     np.testing.assert_array_equal(encoding.code(np.zeros(p.n_columns)), [1, 0, 1])
     assert encoding.values(np.array([0, 0, 1])) is None
+
+
+# ---- enumeration by blocking codes
+def box_rows(d, half=1.0):
+    return np.vstack([np.eye(d), -np.eye(d)]), np.full(2 * d, half)
+
+
+def same_codes(chain, d, G=None, h=None):
+    G, h = box_rows(d) if G is None else (G, h)
+    floors = [np.full(s.A.shape[0], 1e-14) for s in chain.stages] + [np.full(chain.n_outputs, 1e-14)]
+    table, other = enumerate_milp(chain, G, h, floors=floors), enumerate_search(chain, G, h, floors=floors)
+    np.testing.assert_array_equal(table.codes, other.codes)
+    np.testing.assert_array_equal(codes_of(chain, table.points), table.codes)
+    np.testing.assert_allclose(np.einsum("kcd,kd->kc", table.coef, table.points) + table.intercept, chain(table.points), atol=1e-9)
+    assert table.complete
+    return table
+
+
+@pytest.mark.parametrize("name", [n for n in MIXED if n != "jumps"])
+def test_codes_are_those_of_the_search_engine(name):
+    rng = np.random.default_rng(5)
+    same_codes(random_chain(rng, 2, MIXED[name]), 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_codes_in_three_dimensions_under_a_further_constraint(seed):
+    rng = np.random.default_rng(seed)
+    chain = relu_chain(random_layers(rng, [3, 4, 3, 1]))
+    G, h = box_rows(3)
+    same_codes(chain, 3, np.vstack([G, [1.0, 1, 1]]), np.append(h, 0.5))
+
+
+def degenerate(kind, rng):
+    (W, b), (V, c), out = random_layers(rng, [2, 4, 3, 1])
+    if kind == "zero biases":
+        b, c = 0 * b, 0 * c
+    elif kind == "twins":
+        W[1], b[1], W[2], b[2] = W[0], b[0], -2 * W[0], -2 * b[0]
+    elif kind == "dead layer":
+        b = b - 50.0
+    elif kind == "dead units behind zero biases":
+        b, c, V[0] = 0 * b, 0 * c, -np.abs(V[0])
+    elif kind == "through the corners":
+        W, b = np.array([[1.0, 1], [1, -1], [1, 0], [0, 1]]), np.array([-2.0, 0, -1, -1])
+    return relu_chain([(W, b), (V, c), out])
+
+
+@pytest.mark.parametrize("kind", ["zero biases", "twins", "dead layer", "dead units behind zero biases", "through the corners"])
+def test_codes_met_only_on_sets_without_volume_are_left_out(kind, rng):
+    same_codes(degenerate(kind, rng), 2)
+
+
+def test_an_atlas_by_the_milp_engine():
+    rng = np.random.default_rng(0)
+    net = relu_network(random_layers(rng, [3, 4, 3, 2]), "softmax")
+    box = pel.Box(-np.ones(3), np.ones(3))
+    atlas, other = pel.linear_regions(net, box, engine="milp"), pel.linear_regions(net, box)
+    np.testing.assert_array_equal(atlas.cells.codes, other.cells.codes)
+    assert atlas.certificate.status is pel.Status.PROVED
+    assert "solver's tolerance" in atlas.certificate.claim
+    points = rng.uniform(-1, 1, (50, 3))
+    np.testing.assert_array_equal(atlas.locate(points), other.locate(points))
+    seen = []
+    part = pel.linear_regions(net, box, engine="milp", max_regions=3, progress=seen.append)
+    assert isinstance(part, pel.PartialAtlas)
+    assert len(part) == 3
+    assert [p.regions for p in seen] == [1, 2, 3]
+    assert part.certificate.status is pel.Status.UNKNOWN
+    assert "3 found" in part.certificate.reason
+    with pytest.raises(ValueError, match="whole regions only"):
+        pel.linear_regions(net, box, engine="milp", by="class")

@@ -62,6 +62,7 @@ class Program:
         self.integer = np.zeros(0, dtype=bool)
         self._rows: list[_Rows] = []
         self._solvers: dict[tuple[str, bool], _Highs | _Scip | _Gurobi] = {}
+        self._matrix: tuple[tuple[int, int], tuple] | None = None
 
     @property
     def n_columns(self) -> int:
@@ -107,12 +108,14 @@ class Program:
 
     def matrix(self) -> tuple[sp.csr_array, np.ndarray, np.ndarray]:
         """All rows so far: (A, lower, upper)."""
-        n = self.n_columns
-        parts = [sp.csr_array((r.A.data, r.A.indices, r.A.indptr), shape=(len(r.lower), n)) for r in self._rows]
-        if not parts:
-            return sp.csr_array((0, n)), np.zeros(0), np.zeros(0)
-        return (sp.csr_array(sp.vstack(parts, format="csr")), np.concatenate([r.lower for r in self._rows]),
-                np.concatenate([r.upper for r in self._rows]))
+        state, n = (len(self._rows), self.n_columns), self.n_columns
+        if self._matrix is None or self._matrix[0] != state:
+            parts = [sp.csr_array((r.A.data, r.A.indices, r.A.indptr), shape=(len(r.lower), n)) for r in self._rows]
+            none = np.zeros(0)
+            A = sp.csr_array(sp.vstack(parts, format="csr")) if parts else sp.csr_array((0, n))
+            self._matrix = state, (A, np.concatenate([none, *(r.lower for r in self._rows)]),
+                                   np.concatenate([none, *(r.upper for r in self._rows)]))
+        return self._matrix[1]
 
     def minimise(self, c, columns, *, offset: float = 0.0, max_seconds: float | None = None, relative_gap: float = 0.0,
                  solver: str = "highs", stop: Stop | None = None, relaxed: bool = False, start: np.ndarray | None = None) -> Optimum:
@@ -217,7 +220,7 @@ class _Highs:
 
     def solve(self, program: Program, cost, offset, max_seconds, relative_gap, stop, start) -> _Found:
         self._follow(program)
-        model, api = self.model, self.api
+        model = self.model
         everything = np.arange(self.n_columns, dtype=np.int32)
         model.changeColsCost(self.n_columns, everything, cost)
         model.changeObjectiveOffset(offset)
