@@ -102,6 +102,7 @@ nb::dict facets_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> point
     out["low"] = give<int32_t>(f.low, {n});
     out["high"] = give<int32_t>(f.high, {n});
     out["beyond"] = neighbours ? give<uint64_t>(f.beyond, {n, (size_t)p.chain->packing.words}) : nb::none();
+    out["inner"] = neighbours ? give<double>(f.inner, {n, p.frame.c.size()}) : nb::none();
     out["programmes"] = f.programmes;
     out["doubtful"] = f.doubtful;
     return out;

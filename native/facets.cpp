@@ -410,7 +410,12 @@ class Faceter {
             out.column.push(label.column);
             out.low.push(label.low);
             out.high.push(label.high);
-            if (neighbours_) beyond(label, id, code, out.beyond.more(words_));
+            if (!neighbours_) continue;
+            const bool found_point = aim_inside(id);
+            double* u = out.inner.more(d_);
+            for (int i = 0; i < d_; ++i)
+                u[i] = found_point ? p_.frame.c[i] + p_.frame.h[i] * touch_[(size_t)id * d_ + i] : NAN;
+            beyond(label, id, found_point, code, out.beyond.more(words_));
         }
         out.counts.push((int64_t)found.size());
     }
@@ -418,13 +423,11 @@ class Faceter {
     // ---- what lies beyond a facet
     // The code at y + 0 n, y a point inside the facet and n its normal: values decide, and where they leave it open the
     // rates along n do.
-    void beyond(const Label& label, int id, const uint64_t* code, uint64_t* to) {
+    void beyond(const Label& label, int id, bool has_point, const uint64_t* code, uint64_t* to) {
         std::copy(code, code + words_, to);
         if (label.column < 0 || label.column >= chain_.columns) return;
-        double* y = touch_.data() + (size_t)id * d_;
-        if (!(apart(id, y) > CLEAR)) from_vertex(id, y);
-        if (!(apart(id, y) > CLEAR)) middle(id, y);
-        if (!(apart(id, y) > CLEAR)) return flip(label, code, to);
+        if (!has_point) return flip(label, code, to);
+        const double* y = touch_.data() + (size_t)id * d_;
         normal(id, c_.data());
         std::fill(to, to + words_, uint64_t(0));
         std::vector<double> value(y, y + d_), rate(c_.begin(), c_.begin() + d_), z, dz;
@@ -436,6 +439,14 @@ class Faceter {
             rate.assign(s.outputs, 0.0);
             for (int i = 0; i < s.outputs; ++i) pass(l, s, i, z, dz, value[i], rate[i], to);
         }
+    }
+
+    // Puts a point inside the facet, clear of all others, into touch_; false where the facet is too thin.
+    bool aim_inside(int id) {
+        double* y = touch_.data() + (size_t)id * d_;
+        if (!(apart(id, y) > CLEAR)) from_vertex(id, y);
+        if (!(apart(id, y) > CLEAR)) middle(id, y);
+        return apart(id, y) > CLEAR;
     }
 
     static void image(const Affine& m, const std::vector<double>& value, const std::vector<double>& rate,
@@ -619,6 +630,7 @@ FacetColumns find_facets(const FacetProblem& problem, const RegionList& r, bool 
         all.low.append(o.low);
         all.high.append(o.high);
         all.beyond.append(o.beyond);
+        all.inner.append(o.inner);
         all.programmes += o.programmes;
         all.doubtful += o.doubtful;
         o = {};

@@ -36,6 +36,7 @@ struct FacetColumns {
     Column<double> A, b;     // unit normals in u
     Column<int32_t> column, low, high;
     Column<uint64_t> beyond;  // codes of the neighbours, where asked for
+    Column<double> inner;     // with them a point inside each facet, in u; NaN in facets too thin to have one
     int64_t programmes = 0, doubtful = 0;
 };
 

@@ -20,8 +20,8 @@ _HOME = {
     "abrupt_changes": "explain", "favoured_output": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
-    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
-    "Interrupted": "errors",
+    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
+    "Interrupted": "errors", "PathInUse": "errors",
 }
 
 __all__ = [*_HOME, "__version__", "plot"]
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
         FidelityError,
         FileFormatError,
         Interrupted,
+        MissingColumn,
         MissingExtra,
         ModelError,
         NoDecision,
         NotPiecewiseLinear,
+        PathInUse,
         PellucidError,
         UnsupportedOp,
     )

@@ -13,7 +13,7 @@ from ..chain import UNIT, Rounding, chain_of, rounding
 from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
-from ..graph.network import logit, no_class
+from ..graph.network import check_threshold, logit, no_class
 from ..regions import Cells, Progress, Table, enumerate_milp, enumerate_planar, enumerate_search, enumerate_vertex
 from ..regions.search import MAX_DIM as SEARCH_DIM
 from ..regions.vertex import MAX_DIM as VERTEX_DIM
@@ -97,6 +97,7 @@ def _engine(asked: str, dim: int) -> str:
 
 def split_of(net: Network, by: str | None, threshold: float):
     """The engine's word for `by`."""
+    check_threshold(net, threshold)
     if by is None:
         return None
     if by not in ("class", "top2"):

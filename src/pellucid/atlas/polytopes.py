@@ -41,39 +41,11 @@ def neighbours_by_code(atlas: Atlas, k: int) -> pd.DataFrame:
     """`Atlas.neighbours` for polytopes: facet, region (-1 outside the domain, or not in this atlas), unit."""
     import pandas as pd
 
+    from .walls import behind
+
     found = facets_of(atlas, [k], beyond=True)
-    rows = [_beyond(atlas, k, int(c), int(low), int(high), code)
-            for c, low, high, code in zip(found.column, found.low, found.high, found.beyond, strict=True)]
-    return pd.DataFrame({"facet": np.arange(len(rows)), "region": np.array(rows, dtype=int), "unit": facet_words(atlas, found)})
-
-
-def _beyond(atlas: Atlas, k: int, column: int, low: int, high: int, code: np.ndarray) -> int:
-    """The row behind a facet. Outputs are continuous, so behind a unit's facet the class is that of row k."""
-    cells = atlas.cells
-    if column < 0:
-        return -1
-    same = (cells.codes == code).all(axis=1)
-    if cells.first is not None:
-        first, second = int(cells.first[k]), None if cells.second is None else int(cells.second[k])
-        if column == atlas.chain.n_columns:
-            first, second = _other(atlas, first, second, low, high)
-        same &= cells.first == first
-        if second is not None and cells.second is not None:
-            same &= cells.second == second
-    rows = np.flatnonzero(same)
-    return int(rows[0]) if len(rows) else -1
-
-
-def _other(atlas: Atlas, first: int, second: int | None, low: int, high: int) -> tuple[int, int | None]:
-    """(first, second) on the other side of a border between the outputs low and high."""
-    if atlas.network.is_multilabel:
-        return first ^ (1 << low), None
-    if atlas.network.n_outputs == 1:
-        return 1 - first, None if second is None else 1 - second
-    swap = {low: high, high: low}
-    if first in swap:
-        return swap[first], first if second == swap[first] else second
-    return first, swap.get(second, second) if second is not None else None
+    rows = behind(atlas, np.array([k]), found)
+    return pd.DataFrame({"facet": np.arange(len(rows)), "region": rows, "unit": facet_words(atlas, found)})
 
 
 def vertices_of(atlas: Atlas, k: int) -> np.ndarray:

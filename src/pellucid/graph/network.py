@@ -102,6 +102,7 @@ class Network:
         y = self(x)
         if self.n_classes == 0:
             raise NoDecision(no_class(self))
+        check_threshold(self, threshold)
         if self.n_outputs == 1:
             return (y[:, 0] > logit(threshold)).astype(np.int64)
         return y.argmax(axis=1)
@@ -201,6 +202,14 @@ def logit(p: float) -> float:
     if not 0.0 < p < 1.0:
         raise ValueError(f"threshold={p}: a probability strictly between 0 and 1 is needed")
     return float(np.log(p) - np.log1p(-p))
+
+
+def check_threshold(net: Network, threshold: float) -> None:
+    """Is this a probability, and does the network decide by one? NoDecision, ValueError."""
+    logit(threshold)
+    if threshold != 0.5 and net.link != "sigmoid":
+        raise NoDecision(f"threshold={threshold}: only sigmoid outputs are compared with a threshold; this network "
+                         + ("gives no class" if net.n_classes == 0 else "gives the class of its largest output: leave threshold out"))
 
 
 def no_class(net: Network) -> str:
