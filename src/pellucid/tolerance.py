@@ -31,3 +31,15 @@ CHECK_VALUE = 1e-9
 PROOF_WIDTH = 1e-8
 """Signs are decided against the proved rounding bound only where that is below this, relative to the size of the unit: counts of
 regions do not change up to here. Where it is wider, errors are estimated and the certificate does not say proved."""
+
+SOLVER = 1e-9
+"""How far rows, bounds and integers may be missed by a solver of linear or mixed-integer programmes: asked of each of them;
+the smallest value that all of them take."""
+
+SOLVER_MARGIN = 1e-7
+"""Bounds of units that go into a mixed-integer programme are widened by this, relative to their size: a hundred times SOLVER,
+so that no point of the network is cut off by the solver's own tolerance."""
+
+SOLVER_SLACK = 1e-6
+"""Regions by mixed-integer programming: how far beyond its breakpoint a unit at an upper piece must get, relative to its range. A
+thousand times SOLVER, so that the solver cannot make up a region where a unit only touches its breakpoint."""

@@ -14,11 +14,14 @@ from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import logit, no_class
-from ..regions import Cells, Progress, Table, enumerate_planar, enumerate_search, enumerate_vertex
+from ..regions import Cells, Progress, Table, enumerate_milp, enumerate_planar, enumerate_search, enumerate_vertex
 from ..regions.search import MAX_DIM as SEARCH_DIM
 from ..regions.vertex import MAX_DIM as VERTEX_DIM
-from ..tolerance import GEOMETRIC
+from ..tolerance import GEOMETRIC, SOLVER, SOLVER_SLACK
 from .atlas import Atlas, PartialAtlas
+
+MILP_DIM = 10_000
+"""Dimensions that enumeration by mixed-integer programming takes: more would not end."""
 
 
 def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
@@ -28,9 +31,9 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     """Every linear region of a piecewise linear network over an analysis set, exactly (CEE III, SPEC 2-3).
 
     domain: a Box or Slice. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
-    three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. by: None,
-    "class" (also split by arg max, CEE eq. 5) or "top2" (by first and second, eq. 6). threshold: probability from which a single
-    sigmoid output gives its class.
+    three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. "milp" is the
+    method of CEE III-B, slow, to compare with. by: None, "class" (also split by arg max, CEE eq. 5) or "top2" (by first and
+    second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
     max_regions, max_seconds, max_bytes: budgets; when one runs out the answer is a PartialAtlas of what was found.
     threads: None = PELLUCID_THREADS or all cores; the answer does not depend on it. progress: called several times a second.
 
@@ -59,6 +62,8 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     try:
         if engine == "planar":
             cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=decided.floors, split=split, **budgets)
+        elif engine == "milp":
+            cells = _by_milp(chain_u, plane, decided, by, budgets)
         else:
             G, h, _ = plane.constraints
             enumerate_cells = enumerate_vertex if engine == "vertex" else enumerate_search
@@ -68,9 +73,17 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     return atlas(cells)
 
 
+def _by_milp(chain_u, plane: Slice, decided: Rounding, by: str | None, budgets: dict) -> Table:
+    if by is not None:
+        raise ValueError(f"by='{by}': the milp engine gives whole regions only; take another engine, or by=None")
+    G, h, _ = plane.constraints
+    taken = {name: budgets[name] for name in ("max_regions", "max_seconds", "progress")}
+    return enumerate_milp(chain_u, G, h, floors=decided.floors, **taken)
+
+
 def _engine(asked: str, dim: int) -> str:
     """The engine for so many dimensions; DomainError where the one asked for does not take them."""
-    takes = {"planar": (2, 2), "vertex": (1, VERTEX_DIM), "search": (1, SEARCH_DIM)}
+    takes = {"planar": (2, 2), "vertex": (1, VERTEX_DIM), "search": (1, SEARCH_DIM), "milp": (1, MILP_DIM)}
     if asked not in ("auto", *takes):
         raise ValueError(f"engine='{asked}': there are 'auto', {', '.join(map(repr, takes))}")
     engine = ("planar" if dim == 2 else "vertex" if 3 <= dim <= 5 else "search") if asked == "auto" else asked
@@ -107,6 +120,9 @@ def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: 
              f"within {max(decided.width, UNIT):.1g} of its size from a breakpoint throughout the region")
     figures = {"rows": len(cells), "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC, "rounding": decided.width,
                "engine": engine, "seconds": seconds} | _sizes(cells, plane)
+    if engine == "milp":
+        claim = (f"every linear region in which all units can clear their breakpoints by {SOLVER_SLACK:g} of their ranges is present, "
+                 f"to the solver's tolerance of {SOLVER:g}")
     if not cells.complete:
         return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {_explored(cells, plane)}", figures)
     slivers = f", up to {cells.unresolved} slivers of at most {_thin(cells)}" if cells.unresolved else ""
@@ -128,6 +144,8 @@ def _sizes(cells: Cells | Table, plane: Slice) -> dict[str, float]:
 def _explored(cells: Cells | Table, plane: Slice) -> str:
     if isinstance(cells, Cells):
         return f"{cells.area.sum() / plane.polygon.area:.2%} of the area explored"
+    if np.isnan(cells.rest_share):
+        return f"{len(cells)} found, how much is left is not known"
     whole = "volume" if cells.domain_volume is not None else "search tree"
     return f"{cells.rest_cells} cells, {cells.rest_share:.2%} of the {whole}, were left unexplored"
 

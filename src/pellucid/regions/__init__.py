@@ -5,6 +5,9 @@ from .codes import column_bits as column_bits
 from .codes import match_codes as match_codes
 from .codes import pack_codes as pack_codes
 from .codes import unpack_codes as unpack_codes
+from .milp import Encoding as Encoding
+from .milp import encode as encode
+from .milp import enumerate_milp as enumerate_milp
 from .planar import Cells as Cells
 from .planar import Progress as Progress
 from .planar import enumerate_planar as enumerate_planar

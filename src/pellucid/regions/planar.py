@@ -86,7 +86,7 @@ def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.n
               that are equal over a cell go to the first.
     Sound     areas partition the polygon; what is thinner than the tolerance is merged into its sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the polygon mapped to [-1, 1]^2); budgets leave a rest.
-    Source    KERNELS 5; cells by vertices, layer by layer.
+    Source    cells by vertices, layer by layer (design/SPEC.md 3).
     """
     run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads)
     run.start()

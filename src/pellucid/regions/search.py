@@ -36,7 +36,7 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest, which is counted.
-    Source    KERNELS 4, 5: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
+    Source    design/search.md: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
               starts from the best vertex known and stops at the first that serves.
     """
     run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps)

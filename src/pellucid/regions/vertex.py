@@ -38,7 +38,7 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               off all vertices, by less than the tolerance.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest.
-    Source    KERNELS 2, 5: cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
+    Source    cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
               cones from a vertex (Cohen & Hickey 1979).
     """
     def go(snaps: bool, volumes: bool) -> dict:
