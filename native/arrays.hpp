@@ -36,6 +36,16 @@ nb::object give(Column<To>& column, std::vector<size_t> shape) {
     return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
 }
 
+// The block of a result, freed with the last of the arrays that lie in it.
+inline nb::capsule owner_of(Block&& block) {
+    return nb::capsule(new Block(std::move(block)), [](void* p) noexcept { delete static_cast<Block*>(p); });
+}
+
+template <class T>
+nb::object lies_in(const nb::capsule& owner, T* data, std::initializer_list<size_t> shape) {
+    return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.begin(), owner));
+}
+
 template <class T>
 nb::object fresh(std::unique_ptr<T[]> block, std::vector<size_t> shape) {
     T* data = block.release();

@@ -187,7 +187,7 @@ nb::tuple lp_maximise(In2<double> A, In1<double> b, In1<double> c, In1<double> x
 
 void bind_search(nb::module_& m) {
     nb::class_<SearchRun>(m, "SearchRun")
-        .def("start", &SearchRun::start)
+        .def("start", &SearchRun::start, nb::call_guard<nb::gil_scoped_release>())
         .def("wait", &SearchRun::wait, nb::call_guard<nb::gil_scoped_release>())
         .def("cancel", &SearchRun::cancel, nb::call_guard<nb::gil_scoped_release>())
         .def("status",

@@ -62,24 +62,23 @@ nb::dict take_result(PlanarRun& run) {
         run.finish();
     }
     auto& pool = run.pool();
-    Result& r = pool.output.result;
+    PlanarResult& r = pool.output.result;
     const Shape shape = run.shape();
-    const size_t k = (size_t)r.rows, v = r.edge_seam.size, c = (size_t)shape.outputs;
-    if (!r.vertex_ptr.size) r.vertex_ptr.push(0);
-    if (!r.rest_ptr.size) r.rest_ptr.push(0);
-    const size_t rests = r.rest_ptr.size, rest_corners = r.rest_vertices.size / 2, seams = r.seams.size / 3;
+    const size_t k = (size_t)pool.output.rows(), v = (size_t)pool.output.corners(), c = (size_t)shape.outputs;
+    const size_t rests = r.rest_ptr.size, rest_corners = r.rest_vertices.size / 2;
     const Decisions d = run.decisions();
+    const nb::capsule owner = owner_of(std::move(r.block));
     nb::dict out;
-    out["codes"] = give<uint64_t>(r.codes, {k, (size_t)shape.words});
-    out["vertex_ptr"] = give<int64_t>(r.vertex_ptr, {k + 1});
-    out["vertices"] = give<double>(r.vertices, {v, 2});
-    out["edge_seam"] = give<int32_t>(r.edge_seam, {v});
-    out["seams"] = give<int32_t>(r.seams, {seams, 3});
-    out["coef"] = give<double>(r.coef, {k, c, 2});
-    out["intercept"] = give<double>(r.intercept, {k, c});
-    out["area"] = give<double>(r.area, {k});
-    out["first"] = shape.first ? give<int32_t>(r.first, {k}) : nb::none();
-    out["second"] = shape.second ? give<int32_t>(r.second, {k}) : nb::none();
+    out["codes"] = lies_in(owner, r.codes, {k, (size_t)shape.words});
+    out["vertex_ptr"] = lies_in(owner, r.vertex_ptr, {k + 1});
+    out["vertices"] = lies_in(owner, r.vertices, {v, 2});
+    out["edge_seam"] = lies_in(owner, r.edge_seam, {v});
+    out["seams"] = lies_in(owner, r.seams, {r.n_seams, 3});
+    out["coef"] = lies_in(owner, r.coef, {k, c, 2});
+    out["intercept"] = lies_in(owner, r.intercept, {k, c});
+    out["area"] = lies_in(owner, r.area, {k});
+    out["first"] = shape.first ? lies_in(owner, r.first, {k}) : nb::none();
+    out["second"] = shape.second ? lies_in(owner, r.second, {k}) : nb::none();
     out["unresolved"] = d.merged.count;
     out["unresolved_area"] = d.merged.area;
     out["ties"] = d.ties;
@@ -152,7 +151,7 @@ NB_MODULE(_core, m) {
     m.def("chain", &make_chain);
 
     nb::class_<PlanarRun>(m, "PlanarRun")
-        .def("start", &PlanarRun::start)
+        .def("start", &PlanarRun::start, nb::call_guard<nb::gil_scoped_release>())
         .def("wait", &PlanarRun::wait, nb::call_guard<nb::gil_scoped_release>())
         .def("cancel", &PlanarRun::cancel, nb::call_guard<nb::gil_scoped_release>())
         .def("status",

@@ -79,7 +79,7 @@ class Searcher {
     void drain() {
         while (stack_.size() > given_) {
             if (pool_.stopped() || pool_.enough(segment_)) return abandon();
-            if (--until_poll_ <= 0) poll();
+            if (--until_poll_ <= 0 && poll()) return leave();
             if (pool_.wants_work() && stack_.size() > given_ + 1) give();
             const Pending next = stack_.back();
             stack_.pop_back();
@@ -92,12 +92,19 @@ class Searcher {
         given_ = 0;
     }
 
-    void poll() {
-        until_poll_ = 64;
+    bool poll() {
+        until_poll_ = 16;
         report();
-        pool_.poll(segment_);
         if (!p_.rows && pool_.found.load(std::memory_order_relaxed) >= pool_.budget().max_rows)
             pool_.cancel("max_regions");
+        return pool_.poll(segment_);
+    }
+
+    // Other threads go on.
+    void leave() {
+        while (stack_.size() > given_) give();
+        stack_.clear();
+        given_ = 0;
     }
 
     void report() {

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DomainError
 from .box import Box, replace_box
-from .slice import NamedSlice, Slice
+from .slice import NamedSlice, Slice, slice_of_box
 
 
 def as_slice(domain: Box | Slice | NamedSlice, names: Sequence[str]) -> Slice:
@@ -22,12 +22,7 @@ def as_slice(domain: Box | Slice | NamedSlice, names: Sequence[str]) -> Slice:
     if isinstance(domain, Box):
         _check_width(domain, names)
         box = _reordered_box(domain, names)
-        moves = np.flatnonzero(box.lower < box.upper)
-        if len(moves) == 0:
-            raise DomainError("no feature of the box may move (lower == upper everywhere)")
-        P = np.zeros((box.n_inputs, len(moves)))
-        P[moves, np.arange(len(moves))] = 1.0
-        return Slice(np.where(box.lower < box.upper, 0.0, box.lower), P, box, free=tuple((int(j),) for j in moves))
+        return slice_of_box(box)
     if isinstance(domain, Slice):
         _check_width(domain.box, names)
         order = _order(domain.box, names)
