@@ -10,6 +10,9 @@ PUBLIC = {
     "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status", "PellucidError",
     "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
     "MissingColumn", "MissingExtra", "Interrupted", "PathInUse", "__version__",
+
+    "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
+    "ContrastiveReason",
 }
 
 

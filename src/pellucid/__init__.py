@@ -18,6 +18,8 @@ _HOME = {
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
     "abrupt_changes": "explain", "favoured_output": "explain",
+    "counterfactual": "explain", "Counterfactual": "explain", "fair": "explain", "Fairness": "explain",
+    "sufficient_reason": "explain", "SufficientReason": "explain", "contrastive_reason": "explain", "ContrastiveReason": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
@@ -45,7 +47,23 @@ if TYPE_CHECKING:
         PellucidError,
         UnsupportedOp,
     )
-    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
+    from .explain import (
+        ContrastiveReason,
+        Counterfactual,
+        Description,
+        Fairness,
+        SufficientReason,
+        abrupt_changes,
+        contrastive_reason,
+        counterfactual,
+        describe,
+        enclaves,
+        fair,
+        favoured_output,
+        sufficient_reason,
+        tipping_points,
+        transitions,
+    )
     from .geometry import Box, Slice
     from .graph import Network
     from .importers.load import load

@@ -43,3 +43,14 @@ so that no point of the network is cut off by the solver's own tolerance."""
 SOLVER_SLACK = 1e-6
 """Regions by mixed-integer programming: how far beyond its breakpoint a unit at an upper piece must get, relative to its range. A
 thousand times SOLVER, so that the solver cannot make up a region where a unit only touches its breakpoint."""
+
+LEAD = 1e-7
+"""By how many logits a class has to lead where a tie would not do: infima lie on ties, and a lead has to be well above what solvers
+can miss (a hundred times SOLVER)."""
+
+LEAD_SLACK = 1e-8
+"""What is asked of a lead is lowered by this where it is proved that nothing has it: ten times SOLVER, so that the solver's own
+tolerance cannot hide a point."""
+
+PROVED_GAP = 1e-6
+"""A nearest or largest value counts as proved where the bound is within this of it, relative to 1 + its size."""
