@@ -18,6 +18,7 @@ _HOME = {
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
     "abrupt_changes": "explain", "favoured_output": "explain",
+    "nearest_regions": "atlas", "NearestRegions": "atlas", "robustness_radius": "explain", "local_explanation": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
@@ -28,7 +29,7 @@ __all__ = [*_HOME, "__version__", "plot"]
 
 if TYPE_CHECKING:
     from . import plots as plot
-    from .atlas import Atlas, PartialAtlas, Region, linear_regions, load_atlas
+    from .atlas import Atlas, NearestRegions, PartialAtlas, Region, linear_regions, load_atlas, nearest_regions
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -43,7 +44,17 @@ if TYPE_CHECKING:
         PellucidError,
         UnsupportedOp,
     )
-    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
+    from .explain import (
+        Description,
+        abrupt_changes,
+        describe,
+        enclaves,
+        favoured_output,
+        local_explanation,
+        robustness_radius,
+        tipping_points,
+        transitions,
+    )
     from .geometry import Box, Slice
     from .graph import Network
     from .importers.load import load

@@ -8,6 +8,10 @@ from .enclaves import Enclaves as Enclaves
 from .enclaves import enclaves as enclaves
 from .favoured import FavouredOutput as FavouredOutput
 from .favoured import favoured_output as favoured_output
+from .local import LocalExplanation as LocalExplanation
+from .local import local_explanation as local_explanation
+from .robustness import RobustnessRadius as RobustnessRadius
+from .robustness import robustness_radius as robustness_radius
 from .tipping import TippingPoints as TippingPoints
 from .tipping import tipping_points as tipping_points
 from .transitions import Transitions as Transitions

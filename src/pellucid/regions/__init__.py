@@ -5,6 +5,8 @@ from .codes import column_bits as column_bits
 from .codes import match_codes as match_codes
 from .codes import pack_codes as pack_codes
 from .codes import unpack_codes as unpack_codes
+from .nearest import NearTable as NearTable
+from .nearest import near_regions as near_regions
 from .planar import Cells as Cells
 from .planar import Progress as Progress
 from .planar import enumerate_planar as enumerate_planar
