@@ -26,6 +26,33 @@ SearchRun* make_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double
                          final_split(mode, thresholds), maps, rows, budget);
 }
 
+// The same, for what is near the point `at` (in u): distances are |weight (u - at)|_norm.
+SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double> half, In2<double> G,
+                         In1<double> h, const std::vector<In1<double>>& floors, const std::vector<In1<double>>& lower,
+                         const std::vector<In1<double>>& upper, double factor, double geometric,
+                         const std::string& mode, In1<double> thresholds, bool maps, In1<double> at, In1<double> weight,
+                         const std::string& norm, double radius, int64_t keep, int avoid, double max_seconds,
+                         int threads) {
+    const size_t d = (size_t)chain->inputs;
+    expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
+    expect(G.shape(1) == d, "G has another dimension than the chain");
+    expect(at.shape(0) == d && weight.shape(0) == d && centre.shape(0) == d && half.shape(0) == d,
+           "the point, the weights or the bounding box do not fit the chain");
+    std::vector<double> v(d), w(d);
+    for (size_t i = 0; i < d; ++i) {
+        v[i] = (at.data()[i] - centre.data()[i]) / half.data()[i];
+        w[i] = weight.data()[i] * half.data()[i];
+        expect(w[i] > 0, "weights must be positive");
+    }
+    using Norm = Nearness::Norm;
+    const Norm p = norm == "2" ? Norm::two : norm == "1" ? Norm::one : Norm::infinite;
+    auto near = std::make_unique<Nearness>(p, std::move(v), std::move(w), radius, keep, avoid);
+    const Budget budget{INT64_MAX, INT64_MAX, max_seconds, threads};
+    return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),
+                         h.data(), (int)G.shape(0), columns(floors, factor), columns(lower), columns(upper), geometric,
+                         final_split(mode, thresholds), maps, true, budget, std::move(near));
+}
+
 nb::dict take_result(SearchRun& run) {
     {
         nb::gil_scoped_release released;
@@ -56,6 +83,11 @@ nb::dict take_result(SearchRun& run) {
     result["pivots"] = s.pivots;
     result["cells"] = s.cells;
     result["rescued"] = s.rescued;
+    if (shape.near) {
+        result["distance"] = give<double>(r.distance, {k});
+        result["feet"] = give<double>(r.feet, {k, d});
+        result["rest_distance"] = out.rest_distance;
+    }
     return result;
 }
 
@@ -197,6 +229,7 @@ void bind_search(nb::module_& m) {
              })
         .def("result", &take_result);
     m.def("search_run", &make_run, nb::rv_policy::take_ownership);
+    m.def("near_run", &make_near_run, nb::rv_policy::take_ownership);
     nb::class_<FacetProblem>(m, "FacetProblem").def("facets", &facets_of).def("centres", &centres_of);
     m.def("facet_problem", &facet_problem);
     m.def("lp_chebyshev", &lp_chebyshev);

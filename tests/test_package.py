@@ -13,6 +13,7 @@ PUBLIC = {
 
     "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
     "ContrastiveReason",
+    "nearest_regions", "NearestRegions", "robustness_radius", "local_explanation",
 }
 
 

@@ -20,9 +20,11 @@ _HOME = {
     "abrupt_changes": "explain", "favoured_output": "explain",
     "counterfactual": "explain", "Counterfactual": "explain", "fair": "explain", "Fairness": "explain",
     "sufficient_reason": "explain", "SufficientReason": "explain", "contrastive_reason": "explain", "ContrastiveReason": "explain",
+    "nearest_regions": "atlas", "NearestRegions": "atlas", "robustness_radius": "explain", "local_explanation": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
-    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
+    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
+    "FileFormatError": "errors", "MissingExtra": "errors",
     "Interrupted": "errors", "PathInUse": "errors",
 }
 
@@ -30,7 +32,7 @@ __all__ = [*_HOME, "__version__", "plot"]
 
 if TYPE_CHECKING:
     from . import plots as plot
-    from .atlas import Atlas, PartialAtlas, Region, linear_regions, load_atlas
+    from .atlas import Atlas, NearestRegions, PartialAtlas, Region, linear_regions, load_atlas, nearest_regions
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
         enclaves,
         fair,
         favoured_output,
+        local_explanation,
+        robustness_radius,
         sufficient_reason,
         tipping_points,
         transitions,

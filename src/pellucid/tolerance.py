@@ -28,6 +28,22 @@ CHECK_AREA = 1e-9
 CHECK_VALUE = 1e-9
 """A region's map equals the network, and its neighbour on their facet, within this of the outputs' scale."""
 
+NEAR_BOX = 1.5
+"""A search within radius r of a point works in the box x +- 1.5 r: regions that reach into the ball do so into the box by more than
+a sliver, unless they are thin themselves."""
+
+NEAR_MARGIN = 1e-9
+"""What a radius within which no region is missing is reduced by, relative: nearest points lie within FEASIBLE roundings (1e-13 of
+the box) of their faces, and faces that meet at a small angle magnify that."""
+
+FARTHEST = 1e6
+"""Where the search of an unbounded domain ends, in units of the farthest unit hyperplane (by the local model at x): beyond, slivers
+of the box that is searched would be as thick as the regions near x."""
+
+FACET_BALL = 1e-6
+"""Facets found by HiGHS hold a ball of this radius, relative to the typical distance of the rows: ten times its feasibility
+tolerance, below which it cannot tell a facet from a touch."""
+
 PROOF_WIDTH = 1e-8
 """Signs are decided against the proved rounding bound only where that is below this, relative to the size of the unit: counts of
 regions do not change up to here. Where it is wider, errors are estimated and the certificate does not say proved."""

@@ -16,6 +16,10 @@ from .favoured import FavouredOutput as FavouredOutput
 from .favoured import favoured_output as favoured_output
 from .importance import Importance as Importance
 from .importance import importance as importance
+from .local import LocalExplanation as LocalExplanation
+from .local import local_explanation as local_explanation
+from .robustness import RobustnessRadius as RobustnessRadius
+from .robustness import robustness_radius as robustness_radius
 from .sufficient import SufficientReason as SufficientReason
 from .sufficient import sufficient_reason as sufficient_reason
 from .tipping import TippingPoints as TippingPoints

@@ -6,6 +6,11 @@ import numpy as np
 
 from ..errors import DomainError
 
+
+class Unbounded(DomainError):
+    """The set reaches to infinity."""
+
+
 _EMPTY = "the analysis set is empty or has no interior: a set of full dimension is needed"
 
 
@@ -24,7 +29,7 @@ def bounding_box(G: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if cuts:
             lower, upper = _lp_bounds(G, h)
     if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
-        raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
+        raise Unbounded("the analysis set is unbounded: give finite bounds to every feature that moves")
     if not (upper - lower > 16 * np.finfo(float).eps * np.maximum(np.abs(lower), np.abs(upper))).all():
         raise DomainError(_EMPTY)
     return lower, upper
@@ -59,7 +64,7 @@ def _lp_bounds(G: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for side, sign in enumerate((1.0, -1.0)):
             answer = linprog(sign * np.eye(k)[j], A_ub=A, b_ub=b, bounds=[(None, None)] * k, method="highs")
             if answer.status == 3:
-                raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
+                raise Unbounded("the analysis set is unbounded: give finite bounds to every feature that moves")
             if answer.status != 0:
                 raise DomainError("the analysis set is empty: its constraints contradict each other")
             ends[side, j] = sign * answer.fun

@@ -8,6 +8,8 @@ from .codes import unpack_codes as unpack_codes
 from .milp import Encoding as Encoding
 from .milp import encode as encode
 from .milp import enumerate_milp as enumerate_milp
+from .nearest import NearTable as NearTable
+from .nearest import near_regions as near_regions
 from .planar import Cells as Cells
 from .planar import Progress as Progress
 from .planar import enumerate_planar as enumerate_planar
