@@ -18,9 +18,13 @@ _HOME = {
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
     "abrupt_changes": "explain", "favoured_output": "explain",
+    "importance": "explain", "Importance": "explain", "monotone": "explain", "Monotone": "explain", "monotone_table": "explain",
+    "MonotoneTable": "explain", "lipschitz": "explain", "Lipschitz": "explain", "decision_boundary": "explain",
+    "DecisionBoundary": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
-    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
+    "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
+    "FileFormatError": "errors", "MissingExtra": "errors",
     "Interrupted": "errors", "PathInUse": "errors",
 }
 
@@ -45,7 +49,25 @@ if TYPE_CHECKING:
         PellucidError,
         UnsupportedOp,
     )
-    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
+    from .explain import (
+        DecisionBoundary,
+        Description,
+        Importance,
+        Lipschitz,
+        Monotone,
+        MonotoneTable,
+        abrupt_changes,
+        decision_boundary,
+        describe,
+        enclaves,
+        favoured_output,
+        importance,
+        lipschitz,
+        monotone,
+        monotone_table,
+        tipping_points,
+        transitions,
+    )
     from .geometry import Box, Slice
     from .graph import Network
     from .importers.load import load
