@@ -7,7 +7,9 @@ import pellucid
 
 PUBLIC = {
     "load", "Network", "Box", "Slice", "linear_regions", "Atlas", "PartialAtlas", "Region", "load_atlas", "describe", "Description",
-    "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status", "PellucidError",
+    "importance", "Importance", "monotone", "Monotone", "monotone_table", "MonotoneTable", "lipschitz", "Lipschitz", "decision_boundary",
+    "DecisionBoundary", "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status",
+    "PellucidError",
     "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
     "MissingColumn", "MissingExtra", "Interrupted", "PathInUse", "__version__",
 

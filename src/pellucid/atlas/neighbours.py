@@ -24,7 +24,8 @@ class Adjacency:
 
     In the plane, where facets are segments: edge_left, edge_right: (P,) edges (indices into cells.vertices); ends: (P, 2, 2) the
     segment in u; length: (P,) in u; seam: (P,). Elsewhere ends is None, length NaN, edges and seams -1, and outer: the rows
-    that have a facet on the domain's border or towards something that the atlas does not have.
+    that have a facet on the domain's border or towards something that the atlas does not have; unknown: how many facets inside the
+    domain lead to no row.
     """
 
     left: np.ndarray
@@ -38,6 +39,7 @@ class Adjacency:
     point: np.ndarray
     made_by: np.ndarray
     outer: np.ndarray | None = None
+    unknown: int = 0
 
     def __len__(self) -> int:
         return len(self.left)
@@ -46,6 +48,15 @@ class Adjacency:
         """These pairs only, in this order."""
         per_pair = ("left", "right", "edge_left", "edge_right", "ends", "length", "seam", "normal", "point", "made_by")
         return replace(self, **{name: None if (column := getattr(self, name)) is None else column[pairs] for name in per_pair})
+
+    def turned(self, which: np.ndarray) -> Adjacency:
+        """The same pairs, left and right exchanged where `which` (P,) says so."""
+        def swapped(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return np.where(which, b, a), np.where(which, a, b)
+
+        (left, right), (edge_left, edge_right) = swapped(self.left, self.right), swapped(self.edge_left, self.edge_right)
+        return replace(self, left=left, right=right, edge_left=edge_left, edge_right=edge_right,
+                       normal=np.where(which[:, None], -self.normal, self.normal))
 
 
 def adjacency(atlas: Atlas) -> Adjacency:

@@ -110,8 +110,8 @@ def _flipped(atlas: Atlas, owner: np.ndarray, found: Facets, at: np.ndarray) -> 
     """The decision behind facets too thin to hold a point: the owner's, or on a border of classes the other one."""
     keys = atlas._pair[owner].copy()
     for i in np.flatnonzero(found.column[at] == atlas.chain.n_columns):
-        first, second = int(keys[i] >> 31), int(keys[i] & ((1 << 31) - 1))
-        first, second = _other(atlas, first, second if atlas.cells.second is not None else None, int(found.low[at[i]]), int(found.high[at[i]]))
+        first, second = int(keys[i] >> 31), int(keys[i] & ((1 << 31) - 1)) if atlas.cells.second is not None else None
+        first, second = _other(atlas, first, second, int(found.low[at[i]]), int(found.high[at[i]]))
         keys[i] = first * (1 << 31) + (second or 0)
     return keys
 
@@ -164,4 +164,5 @@ def find_walls(atlas: Atlas) -> Adjacency:
     outer = np.unique(owner[other < 0])
     nothing = np.full(len(kept), -1, dtype=np.int64)
     return Adjacency(low[order[new]], high[order[new]], nothing, nothing, None, np.full(len(kept), np.nan), nothing,
-                     normal=sign[:, None] * found.A[kept], point=found.inner[kept], made_by=made, outer=outer)
+                     normal=sign[:, None] * found.A[kept], point=found.inner[kept], made_by=made, outer=outer,
+                     unknown=int(((other < 0) & (found.column >= 0)).sum()))

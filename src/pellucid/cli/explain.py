@@ -88,7 +88,8 @@ def _enumerated(console: Console, question: Question, out: Path, **budgets) -> A
     except Interrupted as stop:
         message = "interrupted before any region was found"
         if stop.partial is not None:
-            message = f"interrupted; the {stop.partial.n_regions} regions found until then are in {stop.partial.save(out / 'atlas', overwrite=True)}"
+            saved = stop.partial.save(out / "atlas", overwrite=True)
+            message = f"interrupted; the {stop.partial.n_regions} regions found until then are in {saved}"
         typer.echo(message, err=True)
         raise typer.Exit(INTERRUPTED) from None
 

@@ -2,6 +2,8 @@
 
 from .abrupt import AbruptChanges as AbruptChanges
 from .abrupt import abrupt_changes as abrupt_changes
+from .boundary import DecisionBoundary as DecisionBoundary
+from .boundary import decision_boundary as decision_boundary
 from .contrastive import ContrastiveReason as ContrastiveReason
 from .contrastive import contrastive_reason as contrastive_reason
 from .counterfactual import Counterfactual as Counterfactual
@@ -16,8 +18,14 @@ from .favoured import FavouredOutput as FavouredOutput
 from .favoured import favoured_output as favoured_output
 from .importance import Importance as Importance
 from .importance import importance as importance
+from .lipschitz import Lipschitz as Lipschitz
+from .lipschitz import lipschitz as lipschitz
 from .local import LocalExplanation as LocalExplanation
 from .local import local_explanation as local_explanation
+from .monotone import Monotone as Monotone
+from .monotone import MonotoneTable as MonotoneTable
+from .monotone import monotone as monotone
+from .monotone import monotone_table as monotone_table
 from .robustness import RobustnessRadius as RobustnessRadius
 from .robustness import robustness_radius as robustness_radius
 from .sufficient import SufficientReason as SufficientReason

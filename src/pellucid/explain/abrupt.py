@@ -10,7 +10,7 @@ import numpy as np
 from ..atlas import Adjacency, Atlas
 from ..certificate import Certificate
 from .asked import Quantity, quantity
-from .result import borders, html, over, told, wall_columns, wall_labels
+from .result import borders, html, over_borders, told, wall_columns, wall_labels
 from .weights import Scale, scale_of, slopes
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AbruptChanges:
     @property
     def certificate(self) -> Certificate:
         """That no two other neighbours differ more."""
-        base = over(self.atlas)
+        base = over_borders(self.atlas, borders(self.atlas))
         least = f"{self.change[-1]:.4g}" if len(self) else "0"
         return Certificate(f"no other two neighbours differ by more than {least}", base.status, base.reason, base.figures)
 

@@ -98,8 +98,9 @@ class Description:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know: totals that are estimates, features that cannot weigh anything on this scale."""
-        estimated = () if self.weighing.is_exact else (f"totals, signed means and shares are {self.weighing.words}: see pellucid.importance",)
-        return estimated + self._fixed_notes()
+        if self.weighing.is_exact:
+            return self._fixed_notes()
+        return (f"totals, signed means and shares are {self.weighing.words}: see pellucid.importance", *self._fixed_notes())
 
     def _fixed_notes(self) -> tuple[str, ...]:
         fixed = self.scale.fixed

@@ -16,7 +16,7 @@ from ..atlas import Atlas
 from ..atlas.neighbours import Adjacency
 from ..certificate import Certificate
 from ..tolerance import ON_FACE
-from .result import borders, html, known_volume, over
+from .result import borders, html, known_volume, over_borders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class Enclaves:
     """The connected parts of equal class, and which of them are enclosed.
 
-    component: (K,) part of each row. decided: (C,) class of each part. area: (C,) volume in u, NaN where the atlas has none. on_border: (C,) touches the domain's
-    border, or something that the atlas does not cover. inside: (C,) the innermost part that separates it from the border,
-    -1 for none. touching: (E, 2) parts that share a facet, both ways, sorted.
+    component: (K,) part of each row. decided: (C,) class of each part. area: (C,) volume in u, NaN where the atlas has
+    none. on_border: (C,) touches the domain's border, or something that the atlas does not cover. inside: (C,) the
+    innermost part that separates it from the border, -1 for none. touching: (E, 2) parts that share a facet, both ways, sorted.
     """
 
     atlas: Atlas
@@ -57,7 +57,7 @@ class Enclaves:
     @property
     def certificate(self) -> Certificate:
         """That these are all enclaves of the domain; only parts off the border of an explored area can be."""
-        base = over(self.atlas)
+        base = over_borders(self.atlas, borders(self.atlas))
         return Certificate(f"{len(self)} enclaves, and no other in the domain", base.status, base.reason, base.figures)
 
     def rows(self, part: int) -> np.ndarray:

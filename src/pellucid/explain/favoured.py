@@ -54,7 +54,8 @@ class FavouredOutput:
     def __repr__(self) -> str:
         frame = self.to_frame()
         most = frame.loc[frame["favoured"].idxmax()]
-        return f"FavouredOutput({self.feature}: favours {most['output']} on {most['favoured']:.1%} of the {'area' if self.atlas.is_planar else 'volume'})"
+        where = "area" if self.atlas.is_planar else "volume"
+        return f"FavouredOutput({self.feature}: favours {most['output']} on {most['favoured']:.1%} of the {where})"
 
     def _repr_html_(self) -> str:
         return html(repr(self), self.to_frame())

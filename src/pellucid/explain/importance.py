@@ -81,8 +81,9 @@ def importance(atlas: Atlas, output: int | str = 0, versus: int | str | None = N
     ranks[np.argsort(-total, kind="stable")] = np.arange(1, len(total) + 1)
     (low, high), (signed_low, signed_high) = by.interval(np.abs(weights)), by.interval(weights)
     floor = float((weight_floor(atlas.chain, asked.direction) * np.abs(ruler.width)).max(initial=0.0))
-    return Importance(total, None, floor if by.is_exact else np.inf, _certificate(atlas, asked, by, floor), atlas, asked, ruler, signed, ranks,
-                      low, high, signed_low, signed_high, by)
+    gap = floor if by.is_exact else np.inf
+    return Importance(total, None, gap, _certificate(atlas, asked, by, floor), atlas, asked, ruler, signed, ranks, low, high, signed_low,
+                      signed_high, by)
 
 
 def _certificate(atlas: Atlas, asked: Quantity, by: Weighing, floor: float) -> Certificate:

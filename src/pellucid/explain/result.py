@@ -27,6 +27,14 @@ def over(atlas: Atlas) -> Certificate:
     return Certificate(base.claim, base.status, base.reason, figures)
 
 
+def over_borders(atlas: Atlas, border: Adjacency) -> Certificate:
+    """`over`, for claims about all common facets: unknown where it is not known what lies behind some."""
+    base = over(atlas)
+    if border.unknown and base.status is Status.PROVED and not atlas.is_selection:
+        return Certificate(base.claim, Status.UNKNOWN, f"what lies behind {border.unknown} facets is not known", base.figures)
+    return base
+
+
 def known_volume(atlas: Atlas) -> np.ndarray | None:
     """(K,) volumes of the rows, None where the engine gave none."""
     return atlas.volume if atlas.is_planar or atlas.cells.volume is not None else None

@@ -10,7 +10,7 @@ import numpy as np
 from ..atlas import Adjacency, Atlas
 from ..certificate import Certificate
 from .asked import Quantity, feature_index, quantity
-from .result import borders, html, over, told, wall_columns, wall_labels
+from .result import borders, html, over_borders, told, wall_columns, wall_labels
 from .weights import feature_slopes, signs, weight_floor
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class TippingPoints:
     @property
     def certificate(self) -> Certificate:
         """That the weight changes its sign on no other facet, rounding apart."""
-        base = over(self.atlas)
+        base = over_borders(self.atlas, borders(self.atlas))
         return Certificate(f"the weight of {self.feature} for {self.quantity.label} changes its sign on these facets only",
                            base.status, base.reason, base.figures)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..atlas import Atlas
 from ..certificate import Certificate
-from .result import borders, html, over, scaled_length
+from .result import borders, html, over_borders, scaled_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class Transitions:
     @property
     def certificate(self) -> Certificate:
         """That these are all pairs which share a facet; classes that meet in less (in the plane: in a point) are not listed."""
-        base = over(self.atlas)
+        base = over_borders(self.atlas, borders(self.atlas))
         return Certificate("no other two classes share a facet of border in the domain", base.status, base.reason, base.figures)
 
     def to_frame(self) -> pd.DataFrame:

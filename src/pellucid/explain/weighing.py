@@ -80,7 +80,8 @@ class Weighing:
         from scipy.sparse import coo_array
         from scipy.stats import t
 
-        assert self.chain is not None and self.rows is not None
+        assert self.chain is not None
+        assert self.rows is not None
         walks, chain = np.unique(self.chain, return_inverse=True)
         n = len(walks)
         if n < 2:
@@ -112,8 +113,9 @@ def weighing(atlas: Atlas, *, volumes: str = "auto", points: int = 20_000, confi
         if volume is not None and volume.sum() > 0:
             return Weighing(volume / volume.sum())
         if volumes == "exact":
-            raise DomainError(f"exact volumes of {len(atlas)} regions in {atlas.domain.dim} dimensions cannot be had here: they are made up to "
-                              f"{EXACT_DIM} dimensions, within max_seconds={max_seconds}. Give it more time, or take volumes='sampled'")
+            raise DomainError(f"exact volumes of {len(atlas)} regions in {atlas.domain.dim} dimensions cannot be had here: they are made "
+                              f"up to {EXACT_DIM} dimensions, within max_seconds={max_seconds}. Give it more time, or take "
+                              "volumes='sampled'")
     u, chain = uniform_points(atlas.domain, points, seed)
     rows = locate_u(atlas, u)
     met = np.flatnonzero(rows >= 0)
