@@ -7,8 +7,9 @@ import pellucid
 
 PUBLIC = {
     "load", "Network", "Box", "Slice", "linear_regions", "Atlas", "PartialAtlas", "Region", "load_atlas", "describe", "Description",
-    "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status", "PellucidError",
-    "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
+    "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "count_regions", "RegionCount", "plot",
+    "Certificate", "Status", "PellucidError", "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear",
+    "NoDecision", "DataError", "FileFormatError",
     "MissingExtra", "Interrupted", "__version__",
 }
 

@@ -17,7 +17,7 @@ _HOME = {
     "Box": "geometry", "Slice": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
-    "abrupt_changes": "explain", "favoured_output": "explain",
+    "abrupt_changes": "explain", "favoured_output": "explain", "count_regions": "explain", "RegionCount": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
@@ -43,7 +43,17 @@ if TYPE_CHECKING:
         PellucidError,
         UnsupportedOp,
     )
-    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
+    from .explain import (
+        Description,
+        RegionCount,
+        abrupt_changes,
+        count_regions,
+        describe,
+        enclaves,
+        favoured_output,
+        tipping_points,
+        transitions,
+    )
     from .geometry import Box, Slice
     from .graph import Network
     from .importers.load import load

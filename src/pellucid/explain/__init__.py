@@ -2,6 +2,8 @@
 
 from .abrupt import AbruptChanges as AbruptChanges
 from .abrupt import abrupt_changes as abrupt_changes
+from .count import RegionCount as RegionCount
+from .count import count_regions as count_regions
 from .describe import Description as Description
 from .describe import describe as describe
 from .enclaves import Enclaves as Enclaves
