@@ -19,11 +19,11 @@ SearchRun* make_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double
                     int64_t max_bytes, int threads) {
     expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
     expect((int)G.shape(1) == chain->inputs, "G has another dimension than the chain");
-    const Budget budget{max_rows, max_bytes, max_seconds, threads};
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + centre.shape(0)},
                          {half.data(), half.data() + half.shape(0)}, G.data(), h.data(), (int)G.shape(0),
-                         columns(floors, factor), columns(lower), columns(upper), geometric,
-                         final_split(mode, thresholds), maps, rows, budget);
+                         tolerances(floors, factor, geometric), columns(lower), columns(upper), geometric, split, maps,
+                         rows, budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 // The same, for what is near the point `at` (in u): distances are |weight (u - at)|_norm.
@@ -47,10 +47,11 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
     using Norm = Nearness::Norm;
     const Norm p = norm == "2" ? Norm::two : norm == "1" ? Norm::one : Norm::infinite;
     auto near = std::make_unique<Nearness>(p, std::move(v), std::move(w), radius, keep, avoid);
-    const Budget budget{INT64_MAX, INT64_MAX, max_seconds, threads};
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    const Budget limits = budget(INT64_MAX, max_seconds, INT64_MAX, threads);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),
-                         h.data(), (int)G.shape(0), columns(floors, factor), columns(lower), columns(upper), geometric,
-                         final_split(mode, thresholds), maps, true, budget, std::move(near));
+                         h.data(), (int)G.shape(0), tolerances(floors, factor, geometric), columns(lower), columns(upper),
+                         geometric, split, maps, true, limits, std::move(near));
 }
 
 nb::dict take_result(SearchRun& run) {
@@ -102,13 +103,15 @@ FacetProblem facet_problem(std::shared_ptr<Chain> chain, In1<double> centre, In1
     SpaceFrame frame{{centre.data(), centre.data() + centre.shape(0)}, {half.data(), half.data() + half.shape(0)}};
     expect((int)frame.c.size() == chain->inputs && frame.h.size() == frame.c.size(),
            "the bounding box does not fit the chain");
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
     return FacetProblem(std::move(chain), std::move(frame), G.data(), h.data(), (int)G.shape(0),
-                        columns(floors, factor), final_split(mode, thresholds));
+                        tolerances(floors, factor, 0), split);
 }
 
 RegionList region_list(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In1<int32_t> first,
-                       In1<int32_t> second) {
+                       In1<int32_t> second, int threads) {
     const size_t k = codes.shape(0);
+    expect(threads >= 1, "at least one thread is needed");
     expect((int)codes.shape(1) == p.chain->packing.words, "the codes have another number of words than the chain");
     expect(points.shape(0) == k && points.shape(1) == p.frame.c.size(), "one point a code, in u, is needed");
     for (const auto* column : {&first, &second})
@@ -119,7 +122,7 @@ RegionList region_list(const FacetProblem& p, In2<uint64_t> codes, In2<double> p
 
 nb::dict facets_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In1<int32_t> first,
                    In1<int32_t> second, bool neighbours, int threads) {
-    const RegionList list = region_list(p, codes, points, first, second);
+    const RegionList list = region_list(p, codes, points, first, second, threads);
     FacetColumns f;
     {
         nb::gil_scoped_release released;
@@ -142,7 +145,7 @@ nb::dict facets_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> point
 
 nb::tuple centres_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In1<int32_t> first,
                      In1<int32_t> second, int threads) {
-    const RegionList list = region_list(p, codes, points, first, second);
+    const RegionList list = region_list(p, codes, points, first, second, threads);
     const size_t d = p.frame.c.size();
     auto centres = std::make_unique<double[]>(list.count * d);
     auto radii = std::make_unique<double[]>(list.count);

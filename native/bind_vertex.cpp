@@ -26,8 +26,9 @@ VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double>
     shape.volumes = volumes;
     shape.facets = facets;
     shape.vertices = vertices;
-    return new VertexRun(std::move(chain), domain, columns(floors, factor), geometric, final_split(mode, thresholds),
-                         shape, snaps, {max_rows, max_bytes, max_seconds, threads});
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    return new VertexRun(std::move(chain), domain, tolerances(floors, factor, geometric), geometric, split, shape,
+                         snaps, budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 nb::dict take_result(VertexRun& run) {

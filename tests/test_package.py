@@ -12,10 +12,10 @@ PUBLIC = {
     "PellucidError",
     "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
     "MissingColumn", "MissingExtra", "Interrupted", "PathInUse", "__version__",
-
     "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
     "ContrastiveReason",
     "nearest_regions", "NearestRegions", "robustness_radius", "local_explanation",
+    "count_regions", "RegionCount",
 }
 
 

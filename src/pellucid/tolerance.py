@@ -70,5 +70,6 @@ tolerance cannot hide a point."""
 
 PROVED_GAP = 1e-6
 """A nearest or largest value counts as proved where the bound is within this of it, relative to 1 + its size."""
+
 LP_ROOM = 1e-6
 """What a bound made by HiGHS has to clear: its feasibility and optimality hold to 1e-7 in rows of unit length."""

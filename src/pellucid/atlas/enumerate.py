@@ -14,7 +14,7 @@ from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import check_threshold, logit, no_class
-from ..regions import Cells, Progress, Table, enumerate_milp, enumerate_planar, enumerate_search, enumerate_vertex
+from ..regions import Cells, Progress, Table, enumerate_milp, enumerate_planar, enumerate_search, enumerate_vertex, native_budgets
 from ..regions.search import MAX_DIM as SEARCH_DIM
 from ..regions.vertex import MAX_DIM as VERTEX_DIM
 from ..tolerance import GEOMETRIC, SOLVER, SOLVER_SLACK
@@ -42,9 +42,7 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     """
     if not isinstance(net, Network):
         raise TypeError(f"linear_regions takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
-    for name, budget in (("max_regions", max_regions), ("max_seconds", max_seconds), ("max_bytes", max_bytes)):
-        if budget is not None and not budget >= 0:      # also where it is NaN
-            raise ValueError(f"{name}={budget}: a budget cannot be negative")
+    native_budgets(max_regions, max_seconds, max_bytes, threads)      # nonsense is refused before any work
     chain = chain_of(net)
     plane = as_slice(domain, net.feature_names)
     engine = _engine(engine, plane.dim)
@@ -71,6 +69,27 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     except Interrupted as stop:
         raise Interrupted(atlas(stop.partial) if stop.partial is not None else None) from None
     return atlas(cells)
+
+
+def count_cells(net: Network, domain: Box | Slice | NamedSlice, by: str | None, threshold: float,
+                **budgets) -> tuple[Table, Slice, Certificate]:
+    """The regions of a domain without rows, in constant memory: (Table, slice, certificate); arguments as `linear_regions`.
+
+    Interrupted holds the same three.
+    """
+    native_budgets(budgets.get("max_regions"), budgets.get("max_seconds"), None, budgets.get("threads"))
+    chain, plane = chain_of(net), as_slice(domain, net.feature_names)
+    engine, split = _engine("search", plane.dim), split_of(net, by, threshold)
+    started, decided = time.perf_counter(), rounding(chain, plane)
+    G, h, _ = plane.constraints
+
+    def answer(table: Table) -> tuple[Table, Slice, Certificate]:
+        return table, plane, _certificate(table, plane, decided, engine, time.perf_counter() - started)
+
+    try:
+        return answer(enumerate_search(chain.fold(plane.x0, plane.P), G, h, floors=decided.floors, split=split, count_only=True, **budgets))
+    except Interrupted as stop:
+        raise Interrupted(answer(stop.partial)) from None
 
 
 def _by_milp(chain_u, plane: Slice, decided: Rounding, by: str | None, budgets: dict) -> Table:
@@ -119,8 +138,8 @@ def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: 
     """What the engine's answer proves (design/rounding.md)."""
     claim = (f"every linear region thicker than {GEOMETRIC:g} of the domain is present with its right code, but where a unit stays "
              f"within {max(decided.width, UNIT):.1g} of its size from a breakpoint throughout the region")
-    figures = {"rows": len(cells), "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC, "rounding": decided.width,
-               "engine": engine, "seconds": seconds} | _sizes(cells, plane)
+    figures = {"rows": cells.n_regions, "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC,
+               "rounding": decided.width, "engine": engine, "seconds": seconds} | _sizes(cells, plane)
     if engine == "milp":
         claim = (f"every linear region in which all units can clear their breakpoints by {SOLVER_SLACK:g} of their ranges is present, "
                  f"to the solver's tolerance of {SOLVER:g}")

@@ -6,6 +6,8 @@ from .boundary import DecisionBoundary as DecisionBoundary
 from .boundary import decision_boundary as decision_boundary
 from .contrastive import ContrastiveReason as ContrastiveReason
 from .contrastive import contrastive_reason as contrastive_reason
+from .count import RegionCount as RegionCount
+from .count import count_regions as count_regions
 from .counterfactual import Counterfactual as Counterfactual
 from .counterfactual import counterfactual as counterfactual
 from .describe import Description as Description

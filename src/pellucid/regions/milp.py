@@ -15,8 +15,8 @@ from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
 from ..geometry.milp import Optimum, Program
 from ..tolerance import ROUNDING_FACTOR, SOLVER, SOLVER_MARGIN, SOLVER_SLACK
+from .budgets import Progress
 from .codes import pack_codes
-from .planar import Progress
 from .table import Table
 
 Bounds = tuple[np.ndarray, np.ndarray]

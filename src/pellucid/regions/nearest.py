@@ -13,8 +13,9 @@ from ..chain.intervals import unit_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .budgets import Progress, thread_count
 from .native import native_chain
-from .planar import _TICK, Progress, Split, thread_count
+from .planar import _TICK, Split
 from .search import _constraints, _mode
 from .table import Table
 

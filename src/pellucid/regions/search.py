@@ -12,8 +12,9 @@ from ..chain.intervals import unit_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .budgets import Progress, native_budgets, thread_count
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
+from .planar import _NO_THRESHOLDS, _TICK, Split
 from .table import Facets, Table
 
 MAX_DIM = 64
@@ -116,12 +117,12 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = bounding_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
+    budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                                 [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
                                 ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only,
-                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
-                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+                                *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 
