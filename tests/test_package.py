@@ -11,7 +11,7 @@ PUBLIC = {
     "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
     "MissingExtra", "Interrupted", "__version__",
     "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
-    "ContrastiveReason",
+    "ContrastiveReason", "monotone_decision", "MonotoneDecision",
 }
 
 

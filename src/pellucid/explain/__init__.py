@@ -14,6 +14,8 @@ from .fairness import Fairness as Fairness
 from .fairness import fair as fair
 from .favoured import FavouredOutput as FavouredOutput
 from .favoured import favoured_output as favoured_output
+from .monotone_decision import MonotoneDecision as MonotoneDecision
+from .monotone_decision import monotone_decision as monotone_decision
 from .sufficient import SufficientReason as SufficientReason
 from .sufficient import sufficient_reason as sufficient_reason
 from .tipping import TippingPoints as TippingPoints
