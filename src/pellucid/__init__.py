@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 _HOME = {
     "load": "importers.load", "Network": "graph",
-    "Box": "geometry", "Slice": "geometry",
+    "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
     "abrupt_changes": "explain", "favoured_output": "explain",
+    "maximise": "explain", "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
+    "difference": "explain", "Difference": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
@@ -43,8 +45,24 @@ if TYPE_CHECKING:
         PellucidError,
         UnsupportedOp,
     )
-    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
-    from .geometry import Box, Slice
+    from .explain import (
+        Description,
+        Difference,
+        Extremum,
+        Objective,
+        abrupt_changes,
+        describe,
+        difference,
+        enclaves,
+        favoured_output,
+        feature,
+        maximise,
+        minimise,
+        output,
+        tipping_points,
+        transitions,
+    )
+    from .geometry import Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
 
