@@ -55,8 +55,8 @@ def test_a_network_does_not_differ_from_itself(engine, rng):
 def test_classes_that_never_differ_and_classes_that_do(engine):
     # f gives class 1 where x0 > 0, g where x0 > shift: hidden units relu(x0), relu(-x0)
     def cut(shift, scale=1.0):
-        return relu_network([(np.array([[1, 0], [-1, 0]]), [0, 0]), (scale * np.array([[-1, 1], [1, -1]]), scale * np.array([shift, -shift]))],
-                            "softmax")
+        last = scale * np.array([[-1, 1], [1, -1]]), scale * np.array([shift, -shift])
+        return relu_network([(np.array([[1, 0], [-1, 0]]), [0, 0]), last], "softmax")
 
     apart = pel.difference(cut(0.0), cut(0.5), BOX, engine=engine)
     assert apart.decisions.status is pel.Status.REFUTED

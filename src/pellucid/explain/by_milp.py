@@ -24,9 +24,10 @@ TIGHTENING_SECONDS = 60.0
 def by_milp(asked: Question, *, solver: str = "highs") -> Found:
     """The largest objective by a mixed-integer programme over the network's encoding.
 
-    Gives     Found; `bound` is the solver's, and `solver_margin` more: its tolerances, carried through the network.
-    Sound     to the solver's tolerances on rows and integers (SOLVER), as far as the solver keeps them. The point is solved for
-              again with its code held, and re-evaluated by the network.
+    Gives     Found; `bound` is the solver's, and `dual_margin` more. Every point of the network is one of the programme, so that
+              tolerances on rows and integers can only make the bound larger.
+    Sound     to the solver's tolerance on multipliers (SOLVER), as far as the solver keeps it. The point is solved for again with
+              its code held, and re-evaluated by the network.
     Complete  yes, unless time runs out; then bound and point are the best so far.
     """
     domain, chain = asked.domain, asked.chain()
@@ -100,10 +101,11 @@ def _in_hull(program: Program, asked: Question, u: np.ndarray) -> None:
 
 def _found(asked, program: Program, encoding: Encoding, best: Optimum, cost, columns, solver) -> Found:
     margins = solver_margin(encoding)
-    margin = float(margins[0]) + SOLVER * (1 + float(np.abs(cost).sum()))
+    margin = program.dual_margin()
     figures = {"engine": "milp", "solver": solver, "binaries": len(encoding.binaries), "solver tolerance": SOLVER, "solver margin": margin,
                "solver bound": best.bound, "seconds": asked.seconds}
-    terms = (f"by mixed-integer programming, to the solver's tolerance of {SOLVER:g}, which moves the value by at most {margin:.2g}")
+    terms = (f"by mixed-integer programming, to the solver's tolerance of {SOLVER:g}, by which the bound may be off by {margin:.2g}: "
+             "that is in it")
     if best.status == "infeasible":
         return Found(None, np.nan, -np.inf, True, True, "", terms, figures)
     point = _polished(asked, program, encoding, best, cost, columns, margins) if best.x is not None else None
@@ -123,7 +125,7 @@ def _polished(asked: Question, program: Program, encoding: Encoding, best: Optim
     held.bound(whole, np.round(best.x[whole]), np.round(best.x[whole]))
     tries = [best.x[encoding.inputs]]
     m = len(asked.rows)
-    for room in ((2.0, 1.0, 0.0) if m else (0.0,)):
+    for room in ((1.0, 0.01, 0.0) if m else (0.0,)):
         tight = held.copy()
         direction, offset = asked.in_u()
         if m:
@@ -143,21 +145,23 @@ def _polished(asked: Question, program: Program, encoding: Encoding, best: Optim
 
 
 def solver_margin(encoding: Encoding) -> np.ndarray:
-    """(c,) how far outputs can be off where every row, bound and integer is kept to SOLVER only.
+    """(c,) how far a solution's outputs can be from the network's, where every row, bound and integer is kept to SOLVER only.
 
     Source    a unit whose binary is off by t lets its segments of width w be off by t w, beside t for each of its rows; errors
               go through |A| and slopes, as in `deviation`.
     """
     D = np.full(len(encoding.inputs), SOLVER)
     chain: Chain = encoding.chain
-    for stage, (low, up) in zip(chain.stages, encoding.bounds, strict=False):
+    for stage, least, columns, (low, up) in zip(chain.stages, encoding.least, encoding.pieces, encoding.bounds, strict=False):
         D = abs(stage.A) @ D + SOLVER
         phi = stage.phi
         if isinstance(phi, Elementwise):
-            slopes, offsets = phi.padded[1:]
-            slope = np.abs(slopes).max(axis=1)
-            turns = np.abs(np.diff(slopes, axis=1)).sum(axis=1)
-            jumps = np.abs(np.diff(offsets, axis=1)).max(axis=1, initial=0.0) * (turns == 0)
+            _, slopes, offsets = phi.padded
+            place, most = np.arange(slopes.shape[1]), least + (columns >= 0).sum(axis=1)
+            reached = (place >= least[:, None]) & (place <= most[:, None])
+            slope = np.where(reached, np.abs(slopes), 0.0).max(axis=1)
+            turns = np.where(reached[:, 1:] & reached[:, :-1], np.abs(np.diff(slopes, axis=1)), 0.0).sum(axis=1)
+            jumps = np.where(reached[:, 1:] & reached[:, :-1], np.abs(np.diff(offsets, axis=1)), 0.0).sum(axis=1) * (turns == 0)
             D = slope * D + turns * SOLVER * (up - low + 3) + SOLVER * jumps
         else:
             rows = phi.padded

@@ -166,6 +166,18 @@ class Program:
         value = float(y @ side + terms.sum() + offset - slack)
         return value if np.isfinite(value) else -np.inf
 
+    def dual_margin(self) -> float:
+        """How much a solver's bound may be too tight where each of its multipliers keeps its sign to SOLVER only.
+
+        A wrong multiplier of a column or row is paid with the range of that column or row (weak duality). Primal tolerances need
+        no margin: they only add points.
+        """
+        A, *_ = self.matrix()
+        lower, upper = (np.where(np.isfinite(b), b, 0.0) for b in (self.lower, self.upper))
+        width = upper - lower
+        activity = abs(A) @ width
+        return SOLVER * float(1 + width.sum() + activity.sum())
+
     def _solver(self, name: str, relaxed: bool):
         kinds = {"highs": _Highs, "scip": _Scip, "gurobi": _Gurobi}
         if name not in kinds:
