@@ -9,7 +9,8 @@ PUBLIC = {
     "load", "Network", "Box", "Slice", "linear_regions", "Atlas", "PartialAtlas", "Region", "load_atlas", "describe", "Description",
     "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status", "PellucidError",
     "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
-    "MissingExtra", "Interrupted", "__version__",
+    "MissingExtra", "Interrupted", "__version__", "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference",
+    "Difference", "Hull",
     "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
     "ContrastiveReason", "monotone_decision", "MonotoneDecision",
 }

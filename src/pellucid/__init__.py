@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 _HOME = {
     "load": "importers.load", "Network": "graph",
-    "Box": "geometry", "Slice": "geometry",
+    "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
     "abrupt_changes": "explain", "favoured_output": "explain",
     "counterfactual": "explain", "Counterfactual": "explain", "fair": "explain", "Fairness": "explain",
     "sufficient_reason": "explain", "SufficientReason": "explain", "contrastive_reason": "explain", "ContrastiveReason": "explain",
     "monotone_decision": "explain", "MonotoneDecision": "explain",
+    "maximise": "explain", "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
+    "difference": "explain", "Difference": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
@@ -50,22 +52,30 @@ if TYPE_CHECKING:
         ContrastiveReason,
         Counterfactual,
         Description,
+        Difference,
+        Extremum,
         Fairness,
         MonotoneDecision,
+        Objective,
         SufficientReason,
         abrupt_changes,
         contrastive_reason,
         counterfactual,
         describe,
+        difference,
         enclaves,
         fair,
         favoured_output,
+        feature,
+        maximise,
+        minimise,
         monotone_decision,
+        output,
         sufficient_reason,
         tipping_points,
         transitions,
     )
-    from .geometry import Box, Slice
+    from .geometry import Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
 

@@ -15,6 +15,7 @@ from .planar import thread_count as thread_count
 from .search import chebyshev as chebyshev
 from .search import enumerate_search as enumerate_search
 from .search import facets as facets
+from .search import support as support
 from .table import Facets as Facets
 from .table import Table as Table
 from .vertex import enumerate_vertex as enumerate_vertex

@@ -434,7 +434,8 @@ def _ahead(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(group, member, a member before it) of all such pairs that can win."""
     has = columns >= 0
     before = np.tril(np.ones((columns.shape[1],) * 2, dtype=bool), -1)
-    return np.nonzero(has[:, :, None] & has[:, None, :] & before)
+    group, winner, other = np.nonzero(has[:, :, None] & has[:, None, :] & before)
+    return group, winner, other
 
 
 def _ball(chain: Chain, code, G, h, lower, upper, floors) -> np.ndarray | None:
