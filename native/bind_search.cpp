@@ -156,6 +156,25 @@ nb::tuple centres_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> poi
     return nb::make_tuple(fresh(std::move(centres), {list.count, d}), fresh(std::move(radii), {list.count}));
 }
 
+nb::tuple support_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In2<double> directions,
+                     In2<double> A, In2<double> b, double geometric, int threads) {
+    const RegionList list{codes.shape(0), codes.data(), points.data(), nullptr, nullptr};
+    const size_t d = p.frame.c.size(), k = list.count;
+    expect((int)codes.shape(1) == p.chain->packing.words, "the codes have another number of words than the chain");
+    expect(points.shape(0) == k && points.shape(1) == d, "one point a code, in u, is needed");
+    expect(directions.shape(0) == k && directions.shape(1) == d, "one direction a code, in v, is needed");
+    expect(b.shape(0) == k && A.shape(0) == k && A.shape(1) == b.shape(1) * d, "the extra rows do not fit the codes");
+    auto bounds = std::make_unique<double[]>(k);
+    auto values = std::make_unique<double[]>(k);
+    auto best = std::make_unique<double[]>(k * d);
+    {
+        nb::gil_scoped_release released;
+        const SupportQuestions questions{directions.data(), (int)b.shape(1), A.data(), b.data(), geometric};
+        find_support(p, list, questions, threads, bounds.get(), values.get(), best.get());
+    }
+    return nb::make_tuple(fresh(std::move(bounds), {k}), fresh(std::move(values), {k}), fresh(std::move(best), {k, d}));
+}
+
 // ---- the simplex by itself: rows of any length, no box
 Cuts normed(In2<double> A, In1<double> b) {
     expect(A.shape(0) == b.shape(0), "A and b have different numbers of rows");
@@ -233,7 +252,10 @@ void bind_search(nb::module_& m) {
         .def("result", &take_result);
     m.def("search_run", &make_run, nb::rv_policy::take_ownership);
     m.def("near_run", &make_near_run, nb::rv_policy::take_ownership);
-    nb::class_<FacetProblem>(m, "FacetProblem").def("facets", &facets_of).def("centres", &centres_of);
+    nb::class_<FacetProblem>(m, "FacetProblem")
+        .def("facets", &facets_of)
+        .def("centres", &centres_of)
+        .def("support", &support_of);
     m.def("facet_problem", &facet_problem);
     m.def("lp_chebyshev", &lp_chebyshev);
     m.def("lp_maximise", &lp_maximise);

@@ -135,7 +135,7 @@ def test_what_cannot_be_asked_says_why(rng):
         ask(one_hot=[["age", "k=a"], ["age", "k=b"]])
     with pytest.raises(pel.DataError, match="'k' is a category, and has no order"):
         ask(one_hot=[["k=a", "k=b"]], monotone={"k": 1})
-    with pytest.raises(pel.DataError, match="'age' is to be a whole number, and is 0.5"):
+    with pytest.raises(pel.DataError, match=r"'age' is to be a whole number, and is 0.5"):
         ask(integer=["age"], fixed=["age"])
     with pytest.raises(ValueError, match="p=3"):
         ask(p=3)

@@ -12,6 +12,8 @@ from .counterfactual import Counterfactual as Counterfactual
 from .counterfactual import counterfactual as counterfactual
 from .describe import Description as Description
 from .describe import describe as describe
+from .difference import Difference as Difference
+from .difference import difference as difference
 from .enclaves import Enclaves as Enclaves
 from .enclaves import enclaves as enclaves
 from .fairness import Fairness as Fairness
@@ -20,6 +22,11 @@ from .favoured import FavouredOutput as FavouredOutput
 from .favoured import favoured_output as favoured_output
 from .importance import Importance as Importance
 from .importance import importance as importance
+from .linear import Constraint as Constraint
+from .linear import Linear as Linear
+from .linear import Objective as Objective
+from .linear import feature as feature
+from .linear import output as output
 from .lipschitz import Lipschitz as Lipschitz
 from .lipschitz import lipschitz as lipschitz
 from .local import LocalExplanation as LocalExplanation
@@ -28,6 +35,11 @@ from .monotone import Monotone as Monotone
 from .monotone import MonotoneTable as MonotoneTable
 from .monotone import monotone as monotone
 from .monotone import monotone_table as monotone_table
+from .monotone_decision import MonotoneDecision as MonotoneDecision
+from .monotone_decision import monotone_decision as monotone_decision
+from .optimise import Extremum as Extremum
+from .optimise import maximise as maximise
+from .optimise import minimise as minimise
 from .robustness import RobustnessRadius as RobustnessRadius
 from .robustness import robustness_radius as robustness_radius
 from .sufficient import SufficientReason as SufficientReason

@@ -86,7 +86,7 @@ def scales(space: Space, scale, by_range: bool) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class DistanceColumns:
     """A distance in a programme, to be made small: cost . x[columns].
 
     parts: (features,) columns at least as large as each feature's part, -1 for one that cannot change; changed: the same for
@@ -124,7 +124,7 @@ class Objective:
         self.program.constrain(np.ones((1, len(held))), held, -np.inf, len(held) - 1.0)
 
 
-def enter_distance(distance: Distance, program: Program, columns: Columns, *, indicators: bool = False) -> Objective:
+def enter_distance(distance: Distance, program: Program, columns: Columns, *, indicators: bool = False) -> DistanceColumns:
     """Add a distance to a programme that a space is in.
 
     Source    p = 2: separable tangents, refined where solutions lie (Duran & Grossmann 1986; one set for each coordinate:
@@ -149,7 +149,7 @@ def enter_distance(distance: Distance, program: Program, columns: Columns, *, in
     else:
         use = moved if distance.p == 1 else changed[changed >= 0]
     known = changed if indicators or distance.p == 0 else None
-    objective = Objective(distance, program, use, np.ones(len(use)), parts, known, squares)
+    objective = DistanceColumns(distance, program, use, np.ones(len(use)), parts, known, squares)
     for k in range(FIRST_TANGENTS):
         objective.cut(most * 0.5**k)
     return objective

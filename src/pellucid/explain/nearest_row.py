@@ -13,7 +13,7 @@ from ..geometry.milp import Optimum, Program
 from ..regions.milp import Encoding, encode
 from ..tolerance import LEAD_SLACK, PROVED_GAP, SOLVER
 from .contest import Need, Target
-from .distance import Distance, Objective, enter_distance
+from .distance import Distance, DistanceColumns, enter_distance
 from .space import Columns, Space, enter, rounded
 
 MOST_ROUNDS = 200
@@ -75,7 +75,7 @@ class _Search:
     columns: Columns
     encoding: Encoding
     need: Need
-    objective: Objective
+    objective: DistanceColumns
     deadline: float
     programmes: int = 0
 

@@ -18,6 +18,7 @@ from .planar import enumerate_planar as enumerate_planar
 from .search import chebyshev as chebyshev
 from .search import enumerate_search as enumerate_search
 from .search import facets as facets
+from .search import support as support
 from .table import Facets as Facets
 from .table import Table as Table
 from .vertex import enumerate_vertex as enumerate_vertex

@@ -33,7 +33,8 @@ class Encoding:
         Selection: (g, most members); [g, m] is 1 where member m wins. A group with one possible winner has none.
     least: for each stage (n,): the lowest piece possible (for a decided selection: its winner; else 0).
     bounds: for each stage, then for the outputs: (lower, upper) of the pre-activations, proved.
-    pre: for each stage (Z, z0): pre-activation = Z x + z0, Z (rows, columns of the programme), sparse.
+    pre: for each stage (Z, z0): pre-activation = Z x + z0, Z (rows, columns of the programme), sparse. post: the same for what
+        comes out of each stage.
     """
 
     chain: Chain
@@ -43,6 +44,7 @@ class Encoding:
     least: tuple[np.ndarray, ...]
     bounds: tuple[Bounds, ...]
     pre: tuple[tuple[sp.csr_array, np.ndarray], ...]
+    post: tuple[tuple[sp.csr_array, np.ndarray], ...] = ()
 
     @property
     def binaries(self) -> np.ndarray:
@@ -121,7 +123,7 @@ def encode(chain: Chain, program: Program, inputs: np.ndarray, lower: np.ndarray
     for number, stage in enumerate(chain.stages):
         work.stage(stage, None if bounds is None else bounds[number])
     outputs = work.outputs(chain, None if bounds is None else bounds[-1])
-    return Encoding(chain, inputs, outputs, tuple(work.pieces), tuple(work.least), tuple(work.bounds), tuple(work.pre))
+    return Encoding(chain, inputs, outputs, tuple(work.pieces), tuple(work.least), tuple(work.bounds), tuple(work.pre), tuple(work.post))
 
 
 class _Encoder:
@@ -137,6 +139,7 @@ class _Encoder:
         self.least: list[np.ndarray] = []
         self.bounds: list[Bounds] = []
         self.pre: list[tuple[sp.csr_array, np.ndarray]] = []
+        self.post: list[tuple[sp.csr_array, np.ndarray]] = []
 
     def stage(self, stage: Stage, known: Bounds | None) -> None:
         Z, z = self._through(stage.A, stage.a)
@@ -147,6 +150,7 @@ class _Encoder:
             self._elementwise(stage.phi, Z, z, low, up)
         else:
             self._selection(stage.phi, Z, z, low, up)
+        self.post.append((self.S, self.s))
         self.low, self.up = _widened(*phi_image(stage.phi, low, up))
 
     def outputs(self, chain: Chain, known: Bounds | None) -> np.ndarray:
@@ -430,7 +434,8 @@ def _ahead(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(group, member, a member before it) of all such pairs that can win."""
     has = columns >= 0
     before = np.tril(np.ones((columns.shape[1],) * 2, dtype=bool), -1)
-    return np.nonzero(has[:, :, None] & has[:, None, :] & before)
+    group, winner, other = np.nonzero(has[:, :, None] & has[:, None, :] & before)
+    return group, winner, other
 
 
 def _ball(chain: Chain, code, G, h, lower, upper, floors) -> np.ndarray | None:
