@@ -32,5 +32,6 @@ PROOF_WIDTH = 1e-8
 """Signs are decided against the proved rounding bound only where that is below this, relative to the size of the unit: counts of
 regions do not change up to here. Where it is wider, errors are estimated and the certificate does not say proved."""
 
-LP_ROOM = 1e-6
-"""What a bound made by HiGHS has to clear: its feasibility and optimality hold to 1e-7 in rows of unit length."""
+LP_ROOM = 1e-9
+"""What a bound by linear programming has to clear, relative. Its multipliers are checked by weak duality, so that the solver's own
+tolerances do not count and only the rounding of short sums is left."""

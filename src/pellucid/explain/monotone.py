@@ -213,7 +213,7 @@ class _Study:
         """(rise, fall): pairs of points, those known kept."""
         pairs = []
         for pair, at, sign in zip(known, (moves.rises, moves.falls), (+1, -1), strict=True):
-            pairs.append(pair if pair is not None else show(self.net, self.domain, du, at[:SHOWN], self.value, sign, self.visible))
+            pairs.append(pair if pair is not None else show(self.domain, du, at[:SHOWN], self.value, sign, self.visible))
         return pairs
 
     def _told(self, j: int, direction: str | None, found: _Moves, rise: Pair | None, fall: Pair | None) -> Monotone:
