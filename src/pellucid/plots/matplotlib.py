@@ -293,7 +293,8 @@ def draw_importance(bars: Bars, ax: Axes | None, title: str) -> Axes:
     ax.barh(rows, bars.values[:, 0], 0.7, color=bars.colours[0], label=bars.series[0])
     ax.scatter(bars.values[:, 1], rows, marker="D", s=22, color=bars.colours[1], label=bars.series[1], zorder=3)
     ax.set_title(_wrapped(title, _size(ax)[0]), fontsize="medium")
-    _finish_bars(ax, bars, "↑ rises, ↓ falls with the feature everywhere; ↕ both; – neither")
+    arrows = any(row[-2:] in (" ↑", " ↓", " ↕", " –") for row in bars.rows)
+    _finish_bars(ax, bars, "↑ rises, ↓ falls with the feature everywhere; ↕ both; – neither" if arrows else "")
     return ax
 
 
