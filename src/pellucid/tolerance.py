@@ -71,5 +71,6 @@ tolerance cannot hide a point."""
 PROVED_GAP = 1e-6
 """A nearest or largest value counts as proved where the bound is within this of it, relative to 1 + its size."""
 
-LP_ROOM = 1e-6
-"""What a bound made by HiGHS has to clear: its feasibility and optimality hold to 1e-7 in rows of unit length."""
+LP_ROOM = 1e-9
+"""What a bound by linear programming has to clear, relative. Its multipliers are checked by weak duality, so that the solver's own
+tolerances do not count and only the rounding of short sums is left."""

@@ -9,11 +9,13 @@ import numpy as np
 
 from ..errors import DataError
 from ..geometry import Slice
-from ..graph import Network
 from ..tolerance import ON_PLANE
 
 STEPS = 48
 """Step lengths tried around a point, each half of the one before: from the domain's width down to the last digits."""
+
+PLACES = 4
+"""Points around which pairs are tried at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +51,22 @@ def along(domain: Slice, j: int, names: tuple[str, ...]) -> np.ndarray:
     return du
 
 
-def show(net: Network, domain: Slice, du: np.ndarray, u: np.ndarray, value: Callable[[np.ndarray], np.ndarray], sign: int,
+def show(domain: Slice, du: np.ndarray, u: np.ndarray, value: Callable[[np.ndarray], np.ndarray], sign: int,
          least: float) -> Pair | None:
-    """The pair of points around one of u (m, k) whose value changes most in the direction `sign`, by more than `least`; None if none.
+    """A pair of points around one of u (m, k) whose value changes in the direction `sign`, by more than `least`; None if none is found.
 
-    The points lie in the domain, at most one of its widths apart; value maps rows x (n, d) to (n,).
+    The points lie in the domain; of the first few places where there is such a pair, the one that changes most. value maps rows x
+    (n, d) to (n,).
     """
-    if not len(u):
-        return None
+    for start in range(0, len(u), PLACES):
+        pair = _most(domain, du, u[start:start + PLACES], value, sign, least)
+        if pair is not None:
+            return pair
+    return None
+
+
+def _most(domain: Slice, du: np.ndarray, u: np.ndarray, value: Callable[[np.ndarray], np.ndarray], sign: int,
+          least: float) -> Pair | None:
     G, h, _ = domain.constraints
     slack, speed = h - u @ G.T, G @ du
     with np.errstate(divide="ignore", invalid="ignore"):

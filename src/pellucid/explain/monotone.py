@@ -14,7 +14,7 @@ from ..atlas.check import steps
 from ..atlas.frame import interior_points
 from ..certificate import Certificate, Status
 from ..chain import Chain, chain_of, local_maps, rounding
-from ..errors import DataError, NoDecision
+from ..errors import DataError, Interrupted, NoDecision
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import check_threshold, logit, no_class
@@ -45,10 +45,10 @@ SHOWN = 64
 class Monotone(Answer):
     """How something moves with a feature over a domain.
 
-    value: "up", "down", "constant", "mixed" (both ways), None where that is not known. status: of the claim that it never moves
-    against `direction` ("up" or "down"; None: in one of them). witness: the fall (or rise) that refutes it, or, asked for no direction,
-    the rise; rise, fall: pairs of points on lines along the feature, by the network itself, where they are known.
-    slopes: (lowest, highest) slope on any region, for outputs.
+    value: "up", "down", "constant", "mixed" (both ways), None where that is not known; with status UNKNOWN it is what was found,
+    unproved. status: of the claim that it never moves against `direction` ("up" or "down"; None: in one of them). witness: the fall
+    (asked for "down": the rise) that refutes it. rise, fall: pairs of points on lines along the feature, by the network itself,
+    where they are known. slopes: (lowest, highest) slope on any region, for outputs.
     """
 
     feature: str
@@ -159,13 +159,15 @@ def _budgets(engine, max_regions, max_seconds, threads, progress) -> dict[str, A
 @dataclass(frozen=True, eq=False)
 class _Moves:
     """What an analysis found. rises, falls: (m, k) points in u around which it moves so, the clearest first. is_settled: nothing else
-    can be there, to what `reason` says. slopes: as in Monotone."""
+    can be there, to what `reason` says. is_complete: nothing else was found everywhere, though that is no proof. slopes: as in
+    Monotone."""
 
     rises: np.ndarray
     falls: np.ndarray
     is_settled: bool
     reason: str
     slopes: tuple[float, float] | None = None
+    is_complete: bool = False
 
 
 class _Study:
@@ -196,6 +198,14 @@ class _Study:
         if direction not in (None, *DIRECTIONS):
             raise ValueError(f"direction='{direction}': there are 'up', 'down' and None (either)")
         j = feature_index(self.net, feature)
+        try:
+            return self._answered(j, direction)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(self.__dict__.get("atlas")) from None
+
+    def _answered(self, j: int, direction: str | None) -> Monotone:
         du = along(self.domain, j, self.net.feature_names)
         shown = self._shown(du, self._tried(du), [None, None])
         if not self._is_refuted(shown, direction):
@@ -213,7 +223,7 @@ class _Study:
         """(rise, fall): pairs of points, those known kept."""
         pairs = []
         for pair, at, sign in zip(known, (moves.rises, moves.falls), (+1, -1), strict=True):
-            pairs.append(pair if pair is not None else show(self.net, self.domain, du, at[:SHOWN], self.value, sign, self.visible))
+            pairs.append(pair if pair is not None else show(self.domain, du, at[:SHOWN], self.value, sign, self.visible))
         return pairs
 
     def _told(self, j: int, direction: str | None, found: _Moves, rise: Pair | None, fall: Pair | None) -> Monotone:
@@ -222,7 +232,7 @@ class _Study:
         value = None
         if rise is not None and fall is not None:
             value = "mixed"
-        elif found.is_settled and not (rises and falls):
+        elif (found.is_settled or found.is_complete) and not (rises and falls):
             value = "up" if rises else "down" if falls else "constant"
         against = {"up": fall, "down": rise, None: fall if rise is not None else None}[direction]
         claim = f"{what} {_never(direction)} as {name} grows, everywhere in the domain, {self._apart_from()}"
@@ -234,7 +244,7 @@ class _Study:
         else:
             status = Status.UNKNOWN
             reason = "regions move against it, by too little to be shown by points" if could else found.reason
-        gap = 0.0 if value is not None else np.inf
+        gap = 0.0 if status is not Status.UNKNOWN else np.inf
         return Monotone(value, against, gap, Certificate(claim, status, reason, self._figures), name, self.of, what, direction, rise, fall,
                         found.slopes)
 
@@ -383,7 +393,8 @@ class _Study:
         settled, reason = self._claimed()
         clear = np.abs(slope) * self._room()
         rises, falls = (self._clearest(sign == s, clear) for s in (1, -1))
-        return _Moves(rises, falls, settled, reason, (float(slope.min()), float(slope.max())) if len(slope) else None)
+        slopes = (float(slope.min()), float(slope.max())) if len(slope) else None
+        return _Moves(rises, falls, settled, reason, slopes, self.atlas.is_complete)
 
     def _room(self) -> np.ndarray:
         """(K,) how large each region is, roughly: where a change is best shown."""
@@ -411,14 +422,14 @@ class _Study:
         settled, reason = self._claimed()
         clear = np.abs(margins).max(axis=1, initial=0.0) * self._room()
         rises, falls = self._clearest(up & ~down, clear), self._clearest(down & ~up, clear)
-        mixed = np.flatnonzero(up & down)
+        mixed, complete = np.flatnonzero(up & down), self.atlas.is_complete
         if len(mixed):
             seconds = self.budgets["max_seconds"]
             known = settle(self.atlas, mixed, np.where(sign == 0, 0.0, margins)[mixed], others, bool(len(rises)), bool(len(falls)), seconds)
             rises, falls = np.vstack([known.rises, rises]), np.vstack([known.falls, falls])
-            settled = settled and known.is_settled
+            settled, complete = settled and known.is_settled, complete and known.is_settled
             reason = f"{reason}; {known.reason}"
-        return _Moves(rises, falls, settled, reason)
+        return _Moves(rises, falls, settled, reason, is_complete=complete)
 
     def _by_walls(self, du: np.ndarray) -> _Moves:
         """Decisions: by the classes on the two sides of every facet that a line along the feature crosses."""
@@ -438,7 +449,8 @@ class _Study:
             settled, reason = False, f"{reason}; what lies behind {border.unknown} facets is not known"
         if any(thin):
             settled, reason = False, f"{reason}; a facet on which the class changes is thinner than {GEOMETRIC:g} of the domain"
-        return _Moves(rises, falls, settled, f"{reason}, and the classes on both sides of all {len(border)} facets between them")
+        reason = f"{reason}, and the classes on both sides of all {len(border)} facets between them"
+        return _Moves(rises, falls, settled, reason, is_complete=atlas.is_complete and not border.unknown and not any(thin))
 
     def _place_of_rows(self, atlas: Atlas) -> np.ndarray:
         first = atlas.first.astype(np.int64)

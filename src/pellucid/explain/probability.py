@@ -33,9 +33,9 @@ def settle(atlas: Atlas, rows: np.ndarray, margins: np.ndarray, others: np.ndarr
 
     Needs     margins (m, c - 1): slopes of f_c - f_k along the direction on these rows; whether rises and falls are known elsewhere.
     Gives     points; is_settled where only one sign occurs, and that is proved on every row.
-    Sound     up to LP_ROOM: p_c' has the sign of sum_k m_k exp(y_k), positive terms P minus negative terms N, y affine on the region.
-              log P is convex, so P >= exp(l) with l its tangent; N exp(-l) <= sum of exp of maxima, each a linear programme. Below 1
-              everywhere: no change of sign. Else the region is divided.
+    Sound     p_c' has the sign of sum_k m_k exp(y_k), positive terms P minus negative terms N, y affine on the region.
+              log P is convex, so P >= exp(l) with l its tangent; N exp(-l) <= sum of exp of maxima, each bounded by a linear
+              programme. Below 1 - LP_ROOM: no change of sign. Else the region is divided.
     Complete  no: regions on which P - N comes near 0 without a change of sign stay open, as does what budgets cut off.
     """
     at = interior_points(atlas)[rows]
@@ -56,7 +56,7 @@ def settle(atlas: Atlas, rows: np.ndarray, margins: np.ndarray, others: np.ndarr
                 (down if sign > 0 else up).append(against)
                 rises, falls = True, True
     mixed = f"{len(rows)} regions in which margins move both ways"
-    reason = f"{open_rows} of {mixed} could not be settled" if open_rows else f"{mixed} settled by linear programmes, to {LP_ROOM:g}"
+    reason = f"{open_rows} of {mixed} could not be settled" if open_rows else f"{mixed} settled by linear programmes"
     k = atlas.domain.dim
     return Settled(np.array(up).reshape(-1, k), np.array(down).reshape(-1, k), not open_rows and not (rises and falls), reason)
 
@@ -120,7 +120,7 @@ def _halves(A: np.ndarray, b: np.ndarray, g: np.ndarray, ends: np.ndarray, ancho
     size, low, high = float(np.linalg.norm(g)), _maximise(-g, A, b), _maximise(g, A, b)
     if size <= 1e-300 or low is None or high is None:
         return None
-    middle = (high[1] - low[1]) / 2
+    middle = float(g @ (high[0] + low[0])) / 2
     parts = []
     for sign, end in ((+1, high[0]), (-1, low[0])):
         rows, offsets = np.vstack([A, -sign * g / size]), np.append(b, -sign * middle / size)
@@ -130,11 +130,18 @@ def _halves(A: np.ndarray, b: np.ndarray, g: np.ndarray, ends: np.ndarray, ancho
 
 
 def _maximise(g: np.ndarray, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """(where, how large) g v is largest on { A v <= b }; None where the programme fails."""
+    """(where, an upper bound of how large) g v is largest on { A v <= b }, part of [-1, 1]^k; None where the programme fails.
+
+    Sound     by weak duality, whatever the solver's tolerances: g v <= l b + |g - A' l|_1 for any l >= 0 and |v_j| <= 1.
+    """
     from scipy.optimize import linprog
 
-    answer = linprog(-g, A_ub=A, b_ub=b, bounds=[(None, None)] * len(g), method="highs")
-    return (answer.x, -float(answer.fun)) if answer.status == 0 else None
+    size = max(float(np.abs(g).max()), 1e-300)
+    answer = linprog(-g / size, A_ub=A, b_ub=b, bounds=[(None, None)] * len(g), method="highs")
+    if answer.status != 0:
+        return None
+    multipliers = np.maximum(-answer.ineqlin.marginals * size, 0.0)
+    return answer.x, float(multipliers @ b + np.abs(g - multipliers @ A).sum())
 
 
 def _halfspaces(atlas: Atlas, row: int) -> tuple[np.ndarray, np.ndarray]:
