@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import DomainError
 from .box import Box, replace_box
-from .slice import NamedSlice, Slice, slice_of_box
 from .hull import Hull
+from .slice import NamedSlice, Slice, slice_of_box
 
 
 def as_slice(domain: Box | Slice | NamedSlice | Hull, names: Sequence[str]) -> Slice:
