@@ -17,24 +17,15 @@ from ..graph import Network
 from ..regions.search import MAX_DIM
 from .answer import Answer
 from .by_milp import by_milp
-from .by_regions import Explored, by_regions, explore
+from .by_regions import Explored, by_regions, explore, explore_if_cheap
 from .linear import Linear, Objective, columns_of, objective_of, rows_of
 from .question import Found, Question, Reached
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AUTO_REGIONS = 2_000_000
-"""Regions after which engine="auto" goes over to mixed-integer programming."""
-
-AUTO_SHARE = 0.5
-"""Share of the time after which it does so."""
-
 CHECK_SECONDS = 60.0
 """What the other engine may take when a certificate is checked."""
-
-AUTO_SECONDS = 120.0
-"""Seconds after which it does so where there is no limit."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,7 +137,8 @@ def largest(asked: Question, engine: str = "auto", *, threads: int | None = None
         return by_milp(asked, solver=solver)
     if explored is None:
         try:
-            explored = _explore(asked, engine, threads)
+            find = explore if engine == "regions" else explore_if_cheap
+            explored = find(asked.base, asked.domain, deadline=asked.deadline, threads=threads, progress=asked.progress)
         except Interrupted as stop:
             raise Interrupted(None if stop.partial is None else by_regions(asked, stop.partial)) from None
     if engine == "regions" or explored.table.complete:
@@ -156,14 +148,6 @@ def largest(asked: Question, engine: str = "auto", *, threads: int | None = None
     if first.x is not None and (second.x is None or first.value > second.value):
         second = replace(second, x=first.x, value=first.value, bound=max(second.bound, first.value))
     return second
-
-
-def _explore(asked: Question, engine: str, threads) -> Explored:
-    if engine == "regions":
-        return explore(asked.base, asked.domain, deadline=asked.deadline, threads=threads, progress=asked.progress)
-    share = AUTO_SECONDS if np.isinf(asked.deadline) else AUTO_SHARE * asked.left
-    return explore(asked.base, asked.domain, deadline=time.perf_counter() + share, max_regions=AUTO_REGIONS, threads=threads,
-                   progress=asked.progress)
 
 
 def _check_regions(asked: Question) -> None:
