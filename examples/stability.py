@@ -276,7 +276,7 @@ def draw_equal_time(atlas, told, map_time: float, shares: pd.DataFrame, sampled:
     ax.set_xscale("log")
     ax.set(xlabel="time [s]", ylabel=f"share of the area where {name} has the right rank [%]", ylim=(-3, 106))
     ax.grid(color="#d9d9d9", linewidth=0.6)
-    ax.legend(frameon=False, fontsize="small", loc="center right")
+    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return pel.plot.save(figure, out / "equal_time.png", dpi=160)
 
 

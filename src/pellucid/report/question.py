@@ -20,6 +20,9 @@ from .target import Answers, Score, read_answers, score_model
 FIDELITY_ROWS = 256
 """Rows of the data on which the model's own runtime is asked too."""
 
+MOST_STEPS = 100
+"""Whole numbers between the ends of a feature's range, up to which a reader is told that there is nothing in between."""
+
 
 @dataclass(frozen=True, eq=False)
 class Question:
@@ -120,4 +123,5 @@ def _stretched(net: Network, X: np.ndarray) -> np.ndarray:
 
 
 def _counts(column: np.ndarray) -> bool:
-    return bool(np.all(column == np.round(column)))
+    """Whole numbers, and so few that gaps between them show: amounts of money are whole too."""
+    return bool(np.all(column == np.round(column)) and np.ptp(column) <= MOST_STEPS)
