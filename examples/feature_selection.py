@@ -55,6 +55,10 @@ class Task:
     metric: str
 
     @property
+    def file(self) -> str:
+        return self.name.lower().replace(" ", "_").replace("(", "").replace(")", "")
+
+    @property
     def classifies(self) -> bool:
         return self.metric == "accuracy"
 
@@ -238,6 +242,15 @@ def spread(values: pd.Series, digits: int = 3) -> str:
     return f"{values.mean():.{digits}f} ± {values.std(ddof=0):.{digits}f}"
 
 
+def heaviest(task: Task, epochs: int, n: int) -> pd.DataFrame:
+    """Total weights of a network trained on all rows, with their intervals, the heaviest first."""
+    net = pel.load(fit(task, task.X, task.y, 0, epochs))
+    rng, box = np.random.default_rng(0), analysis_region(task.X)
+    (total, within), (signed, signed_within) = (total_weights(net, box, rng, n, signed=signed) for signed in (False, True))
+    table = pd.DataFrame({"feature": task.X.columns, "total weight": total, "±": within, "signed, its size": signed, "± ": signed_within})
+    return table.sort_values("total weight", ascending=False, ignore_index=True)
+
+
 def by_ranking(task: Task, results: pd.DataFrame) -> pd.DataFrame:
     """Half of the features, chosen by each ranking: test metric, and in how many splits it beats the mean of random choices."""
     half = results[results.rule.isin(["half", "all"])]
@@ -295,10 +308,14 @@ def main() -> None:
     for task in tasks:
         splits = [study(task, seed, 5 if args.quick else 150, args.quick) for seed in range(2 if args.quick else args.splits)]
         results = pd.concat(splits, ignore_index=True)
-        results.to_csv(args.out / f"{task.name.lower().replace(' ', '_').replace('(', '').replace(')', '')}.csv", index=False)
+        weights = heaviest(task, 5 if args.quick else 150, 500 if args.quick else 10_000)
+        results.to_csv(args.out / f"{task.file}.csv", index=False)
+        weights.to_csv(args.out / f"{task.file}_weights.csv", index=False)
         studies[task.name] = task, results
         print(f"\n{task.name}: {len(task.X)} rows, {task.X.shape[1]} features, a {WIDTH}-{WIDTH} network, {len(splits)} splits\n")
         print(like_table_2(task, results).to_string())
+        print("\nThe heaviest features of a network trained on all rows, with 95% intervals\n"
+              + weights.head(6).to_string(index=False, float_format="{:.3f}".format))
         print("\nHalf of the features, chosen by\n" + by_ranking(task, results).to_string(), flush=True)
     print(f"\n{draw(studies, args.out)}")
 

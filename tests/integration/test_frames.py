@@ -61,3 +61,5 @@ def test_categories_are_encoded():
     net = pel.load(model)
     assert np.array_equal(net.decide(table), model.predict(table))
     assert np.array_equal(net(table[["income", "town"]]), net(net.table.encode(table)))
+    with pytest.raises(pel.DomainError, match="encode"):
+        pel.linear_regions(net, pel.Box([0, 1], [1, 4], names=["town", "income"]))
