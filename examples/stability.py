@@ -53,7 +53,7 @@ def cases(folder: Path | None, quick: bool) -> list[Case]:
     found = [Case("Piecewise, 5 features", net, X, np.array([0.3, 0.6, 0.5, 0.5, 0.5]))]
     if folder is not None and not quick:
         for task in (feature_selection.wine(folder, "red"), feature_selection.german_credit(folder)):
-            net = pel.load(feature_selection.fit(task, task.X, task.y, seed=0, epochs=150))
+            net = pel.load(feature_selection.fit(task, task.X, task.y, seed=0))
             found.append(Case(f"{task.name}, {net.n_inputs} features", net, task.X.to_numpy(), task.X.to_numpy()[0]))
     return found
 
