@@ -109,9 +109,9 @@ class Faceter {
                     const double* b, double relax, double* x) {
         relax_ = relax;
         load(code, point, -1, -1);
-        if (!(inside() > 0)) recentre();
         lp_.resize((size_t)lp_scratch(d_, cuts_.size() + extra));
         double length = aim_along(c, 1);
+        if (!(inside() > 0) && !to_centre()) return {box_bound(length), NAN};
         vertex_.resize(Vertex::size(d_));
         if (!k_.to_vertex(rows(), point_.data(), c_.data(), vertex_.data(), lp_.data()))
             return {box_bound(length), NAN};
@@ -353,14 +353,17 @@ class Faceter {
     }
 
     // The given point lies on a face by rounding, or outside: the region's centre instead.
-    void recentre() {
+    bool to_centre() {
         const Cuts all = with_box(cuts_, d_, 1.0);
         std::vector<double> centre(dp_);
         double radius;
         if (chebyshev(all.rows(INFINITY), nullptr, point_.data(), centre.data(), &radius) && radius > 0)
             std::copy(centre.begin(), centre.begin() + d_, point_.begin());
-        if (!(inside() > 0))
-            throw std::invalid_argument("a code is that of no region here, or its point is not inside");
+        return inside() > 0;
+    }
+
+    void recentre() {
+        if (!to_centre()) throw std::invalid_argument("a code is that of no region here, or its point is not inside");
     }
 
     double b(int id) const { return id < 2 * d_ ? 1.0 : cuts_.b(id - 2 * d_); }

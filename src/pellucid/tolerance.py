@@ -32,6 +32,10 @@ PROOF_WIDTH = 1e-8
 """Signs are decided against the proved rounding bound only where that is below this, relative to the size of the unit: counts of
 regions do not change up to here. Where it is wider, errors are estimated and the certificate does not say proved."""
 
+SIMPLEX = 1e-11
+"""Cosine below which the native simplex takes an edge as not rising (OBLIQUE in lp.hpp). A vertex that it calls the best can so be
+short of the best by this, for each of k edges, times the diameter 2 sqrt(k) of the domain mapped to [-1, 1]^k."""
+
 SOLVER = 1e-9
 """How far rows, bounds and integers may be missed by a solver of linear or mixed-integer programmes: asked of each of them;
 the smallest value that all of them take."""

@@ -8,6 +8,7 @@ from .combine import beside as beside
 from .deviation import Models as Models
 from .deviation import deviation as deviation
 from .deviation import deviation_bound as deviation_bound
+from .deviation import thickness as thickness
 from .intervals import UNIT as UNIT
 from .intervals import Rounding as Rounding
 from .intervals import rounding as rounding

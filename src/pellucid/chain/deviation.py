@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry.slice import Slice
-from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from ..tolerance import GEOMETRIC, ROUNDING_FACTOR, SIMPLEX
 from .chain import Chain, Elementwise, Selection, Stage
 from .intervals import UNIT, _gamma, rounding_floors, unit_intervals
 from .local_maps import BATCH_BYTES
@@ -32,8 +32,7 @@ def deviation(chain: Chain, domain: Slice, codes: np.ndarray, floors: list[np.nd
 
     Needs     the chain of the network (not folded), the slice; codes: (K, columns) pieces; floors: what the engine decided signs
               by. A cell of code k is where no computed pre-activation lies beyond its breakpoint, seen from its piece, by
-              more than tol = 2 (ROUNDING_FACTOR floor + 2 GEOMETRIC sqrt(k) |g|): that is how the search engine cuts
-              (design/rounding.md); the second term is what slivers take.
+              more than tol = 2 ROUNDING_FACTOR floor + thickness |g|: that is how the search engine cuts (design/rounding.md).
     Gives     Models.
     Sound     yes, whatever the floors are, proofs or estimates: with z' the pre-activation when all units are held at the
               code's pieces, computed with an error of at most e (running error analysis, Higham 2002, 3.3), z' is at most
@@ -46,7 +45,7 @@ def deviation(chain: Chain, domain: Slice, codes: np.ndarray, floors: list[np.nd
     first = rounding_floors(chain, domain)[0]
     widest = max([s.A.shape[0] for s in chain.stages] + [chain.n_outputs, domain.dim, 1])
     step = max(1, BATCH_BYTES // (8 * widest * (3 * domain.dim + 20)))
-    work = _Forward(chain_u, (lower + upper) / 2, (upper - lower) / 2, first, floors, _thick(domain.dim) if slivers else 0.0)
+    work = _Forward(chain_u, (lower + upper) / 2, (upper - lower) / 2, first, floors, thickness(domain.dim, slivers))
     parts = [work.run(np.asarray(codes[k:k + step])) for k in range(0, max(len(codes), 1), step)]
     return Models(*(np.concatenate([p[i] for p in parts]) for i in range(4)))
 
@@ -58,7 +57,7 @@ def deviation_bound(chain: Chain, domain: Slice, floors: list[np.ndarray], *, sl
     """
     lower, upper = domain.bounds
     chain_u, k = chain.fold(domain.x0, domain.P), domain.dim
-    thick = _thick(k) if slivers else 0.0
+    thick = thickness(k, slivers)
     bounds = unit_intervals(chain_u, lower, upper)
     size = np.abs(lower + upper) / 2 + (upper - lower) / 2
     turn_g, e, D = (upper - lower) / 2, np.zeros(k), np.zeros(k)
@@ -133,8 +132,9 @@ class _Forward:
         return Z, error, magnitude @ D
 
 
-def _thick(k: int) -> float:
-    return 4 * GEOMETRIC * np.sqrt(k)
+def thickness(k: int, slivers: bool = True) -> float:
+    """How far a cell of the search engine can reach beyond a halfspace of its code, beside rounding; twice over, in [-1, 1]^k."""
+    return float(2 * np.sqrt(k) * (2 * GEOMETRIC * slivers + 2 * SIMPLEX * k))
 
 
 def _elementwise(phi: Elementwise, Z, e, D, piece, tol, thick: float):

@@ -17,6 +17,18 @@ from .question import Found, Question, Reached
 SHARP = 20_000
 """Regions whose models get an error bound of their own; the others are far from the optimum, or share the wide one."""
 
+FIRST_SECONDS = 5.0
+"""What engine="auto" spends on regions before it asks itself whether they will be all."""
+
+AUTO_SECONDS = 120.0
+"""What it spends on them at most."""
+
+AUTO_SHARE = 0.5
+"""And which share of the time that is left, where there is a limit."""
+
+AUTO_BYTES = 1 << 30
+"""And how much memory."""
+
 LOOKED_AT = 64
 """Regions whose best points are tried on the network itself."""
 
@@ -53,7 +65,23 @@ class Explored:
         return bounds + intercept[:, 0], values + intercept[:, 0], points
 
 
-def explore(base: Chain, domain: Slice, *, deadline: float = np.inf, max_regions: int | None = None, threads: int | None = None,
+def explore_if_cheap(base: Chain, domain: Slice, *, deadline: float = np.inf, threads: int | None = None,
+                     progress: Callable[[Reached], object] | None = None) -> Explored:
+    """Enumerate for a short time; go on only if that promises to end in AUTO_SECONDS, or in AUTO_SHARE of the time that is left."""
+    def until(seconds: float) -> float:
+        now = time.perf_counter()
+        return now + min(seconds, np.inf if np.isinf(deadline) else AUTO_SHARE * max(0.0, deadline - now))
+
+    options = {"threads": threads, "progress": progress, "max_bytes": AUTO_BYTES}
+    first = explore(base, domain, deadline=until(FIRST_SECONDS), **options)
+    if first.table.complete or first.seconds < 0.5 * FIRST_SECONDS:
+        return first
+    promised = first.seconds / max(1e-9, 1.0 - first.table.rest_share)
+    end = until(AUTO_SECONDS)
+    return explore(base, domain, deadline=end, **options) if time.perf_counter() + promised < end else first
+
+
+def explore(base: Chain, domain: Slice, *, deadline: float = np.inf, max_bytes: int | None = None, threads: int | None = None,
             progress: Callable[[Reached], object] | None = None) -> Explored:
     """Enumerate. Ctrl-C raises Interrupted with what was found."""
     G, h, _ = domain.constraints
@@ -67,7 +95,7 @@ def explore(base: Chain, domain: Slice, *, deadline: float = np.inf, max_regions
             progress(Reached(float("nan"), float("inf"), p.regions, p.share, p.seconds))
 
     try:
-        return explored(enumerate_search(base.fold(domain.x0, domain.P), G, h, floors=decided.floors, max_regions=max_regions,
+        return explored(enumerate_search(base.fold(domain.x0, domain.P), G, h, floors=decided.floors, max_bytes=max_bytes,
                                          threads=threads, progress=tell,
                                          max_seconds=None if np.isinf(deadline) else max(0.0, deadline - began)))
     except Interrupted as stop:

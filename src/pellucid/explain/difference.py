@@ -16,9 +16,9 @@ from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..regions.search import MAX_DIM
 from .answer import Answer
-from .by_regions import Explored, explore
+from .by_regions import Explored, explore, explore_if_cheap
 from .linear import Objective, Rows
-from .optimise import AUTO_REGIONS, AUTO_SECONDS, AUTO_SHARE, largest
+from .optimise import largest
 from .question import Found, Question, Reached
 
 if TYPE_CHECKING:
@@ -116,12 +116,9 @@ def _check_pair(f: Network, g: Network) -> None:
 def _explored(chain: Chain, plane: Slice, engine: str, deadline: float, threads, progress) -> Explored | None:
     if engine == "milp" or (engine == "auto" and plane.dim > MAX_DIM):
         return None
-    if engine == "regions":
-        return explore(chain, plane, deadline=deadline, threads=threads, progress=progress)
-    now = time.perf_counter()
-    until = now + (AUTO_SECONDS if np.isinf(deadline) else AUTO_SHARE * max(0.0, deadline - now))
-    explored = explore(chain, plane, deadline=until, max_regions=AUTO_REGIONS, threads=threads, progress=progress)
-    return explored if explored.table.complete else None
+    find = explore if engine == "regions" else explore_if_cheap
+    explored = find(chain, plane, deadline=deadline, threads=threads, progress=progress)
+    return explored if explored.table.complete or engine == "regions" else None
 
 
 class _Pair:

@@ -17,21 +17,15 @@ from ..graph import Network
 from ..regions.search import MAX_DIM
 from .answer import Answer
 from .by_milp import by_milp
-from .by_regions import Explored, by_regions, explore
+from .by_regions import Explored, by_regions, explore, explore_if_cheap
 from .linear import Linear, Objective, columns_of, objective_of, rows_of
 from .question import Found, Question, Reached
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AUTO_REGIONS = 2_000_000
-"""Regions after which engine="auto" goes over to mixed-integer programming."""
-
-AUTO_SHARE = 0.5
-"""Share of the time after which it does so."""
-
-AUTO_SECONDS = 120.0
-"""Seconds after which it does so where there is no limit."""
+CHECK_SECONDS = 60.0
+"""What the other engine may take when a certificate is checked."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,6 +121,8 @@ def _answered(net: Network, asked: Question, label: str, sign: float, engine: st
     except Interrupted as stop:
         partial = stop.partial if isinstance(stop.partial, Found) else None
         raise Interrupted(None if partial is None else _extremum(net, asked, partial, label, sign)) from None
+    except KeyboardInterrupt:                # between two programmes: nothing is known yet
+        raise Interrupted(None) from None
 
 
 def largest(asked: Question, engine: str = "auto", *, threads: int | None = None, solver: str = "highs",
@@ -141,7 +137,8 @@ def largest(asked: Question, engine: str = "auto", *, threads: int | None = None
         return by_milp(asked, solver=solver)
     if explored is None:
         try:
-            explored = _explore(asked, engine, threads)
+            find = explore if engine == "regions" else explore_if_cheap
+            explored = find(asked.base, asked.domain, deadline=asked.deadline, threads=threads, progress=asked.progress)
         except Interrupted as stop:
             raise Interrupted(None if stop.partial is None else by_regions(asked, stop.partial)) from None
     if engine == "regions" or explored.table.complete:
@@ -151,14 +148,6 @@ def largest(asked: Question, engine: str = "auto", *, threads: int | None = None
     if first.x is not None and (second.x is None or first.value > second.value):
         second = replace(second, x=first.x, value=first.value, bound=max(second.bound, first.value))
     return second
-
-
-def _explore(asked: Question, engine: str, threads) -> Explored:
-    if engine == "regions":
-        return explore(asked.base, asked.domain, deadline=asked.deadline, threads=threads, progress=asked.progress)
-    share = AUTO_SECONDS if np.isinf(asked.deadline) else AUTO_SHARE * asked.left
-    return explore(asked.base, asked.domain, deadline=time.perf_counter() + share, max_regions=AUTO_REGIONS, threads=threads,
-                   progress=asked.progress)
 
 
 def _check_regions(asked: Question) -> None:
@@ -175,8 +164,26 @@ def _extremum(net: Network, asked: Question, found: Found, label: str, sign: flo
     value: Any = sign * found.value if has else None
     gap = abs(found.bound - found.value) if has else (0.0 if found.is_infeasible else np.inf)
     outputs = net(found.x[None])[0] if has else None
-    return Extremum(value, found.x, float(gap), certificate_of(found, label, sense, bound, value), bound, outputs, label, sense,
-                    net.feature_names)
+    claim = certificate_of(found, label, sense, bound, value)
+    claim = replace(claim, recheck=lambda: _second_look(asked, found, claim))
+    return Extremum(value, found.x, float(gap), claim, bound, outputs, label, sense, net.feature_names)
+
+
+def _second_look(asked: Question, found: Found, claim: Certificate) -> Certificate:
+    """The same question to the other engine: both intervals of value and bound must meet, or neither find a point."""
+    asked = replace(asked, deadline=time.perf_counter() + CHECK_SECONDS, began=time.perf_counter())
+    other = "milp" if found.figures["engine"] == "regions" else "regions"
+    if other == "regions" and (not asked.is_continuous or asked.domain.dim > MAX_DIM):
+        return Certificate(claim.claim, Status.UNKNOWN, "only one engine takes this question", claim.figures)
+    second = largest(asked, other)
+    if not (found.is_complete and second.is_complete):
+        return Certificate(claim.claim, Status.UNKNOWN, f"not decided by both engines: {found.reason or second.reason}", second.figures)
+    if found.is_infeasible or second.is_infeasible:
+        agree = found.x is None and second.x is None
+    else:
+        agree = not (second.value > found.bound) and not (found.value > second.bound)
+    return Certificate(claim.claim, Status.PROVED if agree else Status.REFUTED,
+                       f"the {other} engine gives {second.value:.12g}, bound {second.bound:.12g}", second.figures)
 
 
 def certificate_of(found: Found, label: str, sense: str, bound: float, value: float | None) -> Certificate:

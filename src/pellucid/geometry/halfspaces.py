@@ -6,6 +6,8 @@ import numpy as np
 
 from ..errors import DomainError
 
+_LP_MARGIN = 1e-7                  # what HiGHS allows its rows and multipliers
+
 _EMPTY = "the analysis set is empty or has no interior: a set of full dimension is needed"
 
 
@@ -22,7 +24,9 @@ def bounding_box(G: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         finite = np.isfinite(lower).all() and np.isfinite(upper).all()
         cuts = not finite or np.any(np.maximum(G[oblique] * lower, G[oblique] * upper).sum(axis=1) > h[oblique])
         if cuts:
-            lower, upper = _lp_bounds(G, h)
+            low, up = _lp_bounds(G, h)
+            margin = _LP_MARGIN * (up - low)       # a solver may stop a little short; the rows cut what is too much
+            lower, upper = np.maximum(lower, low - margin), np.minimum(upper, up + margin)
     if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
         raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
     if not (upper - lower > 16 * np.finfo(float).eps * np.maximum(np.abs(lower), np.abs(upper))).all():

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _core
 from ..chain.chain import Chain
+from ..chain.deviation import thickness
 from ..chain.intervals import UNIT, unit_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
@@ -87,7 +88,7 @@ def support(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[n
 
     Needs     regions, rows: as for `facets`. directions (K, k). extra: (A (K, m, k), b (K, m)) with A u <= b, or None. relaxed:
               the halfspaces of units are moved outwards by twice the tolerance that the search engine decides signs by, so that
-              each region holds all of its cells, merged slivers too; slivers=False: by the rounding part of it, where there are none.
+              each region holds all of its cells, merged slivers too; slivers=False: less, where there are none.
     Gives     bounds (K,): nothing in the region is larger, -inf where the further rows leave nothing; values (K,) that are
               attained at the points (K, k), nan where none was found.
     Sound     bounds come from multipliers (weak duality), rounding included: they hold whatever the simplex did.
@@ -100,7 +101,7 @@ def support(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[n
     A, b = (np.zeros((len(codes), 0, len(half))), np.zeros((len(codes), 0))) if extra is None else extra
     size = np.abs(A) @ (np.abs(centre) + half) + np.abs(b)               # what u = centre + half v may round off
     moved = b - A @ centre + (8 + len(half)) * UNIT * size
-    geometric = (4 * GEOMETRIC * np.sqrt(len(half)) if slivers else 0.0) if relaxed else -1.0
+    geometric = thickness(len(half), slivers) if relaxed else -1.0
     bounds, values, best = problem.support(codes, points, *(np.ascontiguousarray(v, dtype=np.float64) for v in (
         directions * half, (A * half).reshape(len(codes), -1), moved)), geometric, threads)
     offset = directions @ centre
