@@ -93,11 +93,11 @@ class Comparison:
         for words, one, two in self.parts():
             if time.perf_counter() > self.deadline:
                 return Found(best, lead, np.inf, self.enough, tuple(told), "time ran out")
-            found, rows = _compare(self, one, two, max(lead, self.margin))
-            limit = found.bound if found.status != "infeasible" else max(self.margin, lead)
+            found, rows = _compare(self, one, two, max(lead, self.enough))
+            limit = found.bound if found.status != "infeasible" else max(lead, self.enough)
             bound = max(bound, limit)
             told.append((*words, limit))
-            if found.status == "limit" and time.perf_counter() > self.deadline:
+            if found.status == "limit" and limit > self.enough and time.perf_counter() > self.deadline:
                 reason = "time ran out"
             if rows is not None and self.lead(rows) > lead:
                 best, lead = rows, self.lead(rows)
@@ -175,7 +175,10 @@ def _compare(task: Comparison, one: Space, two: Space, least: float) -> tuple[Op
     second = encode(chain, program, y.x, two.lower, two.upper, tighten=task.tighten, max_seconds=left)
     couple(program, chain, first, second, _apart(task, one, two), tight=task.tighten == "lp", deadline=task.deadline)
     lead = _entered(task, program, first, second, least)
-    stop = None if task.strongest else (lambda value, bound: value > task.enough or bound < task.margin)
+
+    def stop(value: float, bound: float) -> bool:
+        return -np.inf < bound <= task.enough or (value > task.enough and not task.strongest)
+
     left = None if np.isinf(task.deadline) else max(task.deadline - time.perf_counter(), 0.0)
     found = program.maximise(np.ones(1), lead, max_seconds=left, stop=stop)
     if found.x is None:
