@@ -18,17 +18,22 @@ class Nearness {
   public:
     enum class Norm { one, two, infinite };
 
-    Nearness(Norm norm, std::vector<double> centre, std::vector<double> weight, double radius, int64_t keep, int avoid)
+    Nearness(Norm norm, std::vector<double> centre, std::vector<double> weight, double radius, int64_t keep, int avoid,
+             int only)
         : norm(norm),
           centre(std::move(centre)),
           weight(std::move(weight)),
           avoid(avoid),
+          only(only),
           radius_(radius),
           keep_(keep) {}
 
     const Norm norm;
     const std::vector<double> centre, weight;
-    const int avoid;  // pieces with this `first` are not asked for; -1: all are
+    const int avoid, only;  // pieces with this `first` are not asked for, or no others; -1: all are
+
+    bool wants(int first) const { return first < 0 || (first != avoid && (only < 0 || first == only)); }
+    bool is_choosy() const { return avoid >= 0 || only >= 0; }
 
     double radius() const { return radius_.load(std::memory_order_relaxed); }
 

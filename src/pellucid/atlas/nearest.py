@@ -227,11 +227,11 @@ class Near:
             raise DomainError(f"x is outside the domain ({name}): distances are from a point of the domain")
         return u[0]
 
-    def search(self, *, keep: int | None, radius: float | None, max_seconds: float | None = None, avoid: int | None = None,
+    def search(self, *, keep: int | None, radius: float | None, max_seconds: float | None = None, avoid: int | None = None, only: int | None = None,
                is_wide: bool = False, threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Found:
         """Boxes around x, each larger than the one before, until `keep` regions or `radius` is reached or the domain is done.
 
-        is_wide: search the ball in the whole domain at once, deciding what is thin as an atlas of it does.
+        avoid, only: pieces of this class are not wanted, or no others. is_wide: search the ball in the whole domain at once, deciding what is thin as an atlas of it does.
 
         Sound     what is left out of a box is farther than the ball inside it. Later boxes search the inner ones again: the last
                   one costs most.
@@ -249,7 +249,7 @@ class Near:
             plane = self.work if is_whole or np.isinf(reach) else near_box(self.work, self.x, reach)
             decided = rounding(self.chain, plane)
             try:
-                near = self._look(plane, decided, np.inf if is_whole else r, keep, avoid, left, threads, progress)
+                near = self._look(plane, decided, np.inf if is_whole else r, keep, avoid, only, left, threads, progress)
             except Interrupted as interrupted:
                 near, stop = interrupted.partial, interrupted
             found = _found(near, plane, decided, found, time.perf_counter() - started, is_far=r >= most and r < limit)
@@ -259,11 +259,11 @@ class Near:
                 return found
             r = growth * r if growth * r < farthest / 2 else max(farthest, r)
 
-    def _look(self, plane: Slice, decided: Rounding, radius: float, keep, avoid, seconds, threads, progress) -> NearTable:
+    def _look(self, plane: Slice, decided: Rounding, radius: float, keep, avoid, only, seconds, threads, progress) -> NearTable:
         G, h, _ = plane.constraints
         return near_regions(self.chain.fold(plane.x0, plane.P), G, h, self.at, self.weight, norm=self.p, radius=radius,
-                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, max_seconds=seconds, threads=threads,
-                            progress=progress)
+                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, only=only, max_seconds=seconds,
+                            threads=threads, progress=progress)
 
     def _first_radius(self, keep: int | None) -> tuple[float, float, float]:
         """(radius to begin with, factor by which it grows, radius at which an unbounded search ends)."""
