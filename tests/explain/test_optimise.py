@@ -175,6 +175,31 @@ def test_slices_and_constraints_on_them(rng):
         assert best.value - y < 0.1
 
 
+def test_constraints_on_inputs_cut_the_domain(rng):
+    net = relu_network(random_layers(rng, [2, 8, 6, 1]))
+    box = pel.Box([-1, -1], [1, 1])
+    where = [pel.feature(0) >= 0.5, pel.feature(0) + pel.feature(1) <= 0.25]
+    part = pel.maximise(net, 0, box, where)
+    same = pel.maximise(net, 0, box.where([[-1, 0], [1, 1]], [-0.5, 0.25]))
+    np.testing.assert_allclose(part.value, same.value, atol=1e-9)
+    assert part.certificate.figures["regions"] < pel.maximise(net, 0, box).certificate.figures["regions"]
+    edge = pel.maximise(net, 0, box, [pel.feature(0) >= 1])                   # flat
+    np.testing.assert_allclose(edge.value, net(np.column_stack([np.ones(4001), np.linspace(-1, 1, 4001)])).max(), atol=1e-3)
+    for engine in ENGINES:
+        none = pel.maximise(net, 0, box, [pel.feature(0) >= 2], engine=engine)
+        assert none.value is none.witness is None
+        assert none.status is pel.Status.PROVED
+        assert none.gap == 0
+
+
+def test_no_time_at_all(rng):
+    net = relu_network(random_layers(rng, [3, 8, 6, 1]))
+    for engine in (*ENGINES, "auto"):
+        answer = pel.maximise(net, 0, pel.Box(-np.ones(3), np.ones(3)), engine=engine, max_seconds=0)
+        assert answer.bound >= net(rng.uniform(-1, 1, (500, 3))).max()
+        assert answer.status is pel.Status.UNKNOWN or answer.gap < 1e-5
+
+
 def test_objectives_and_constraints_by_name(rng):
     net = relu_network(random_layers(rng, [2, 6, 3]), "softmax", feature_names=("age", "income"), class_names=("no", "maybe", "yes"))
     box = pel.Box([0, 0], [1, 2], ("age", "income"))

@@ -35,7 +35,8 @@ def by_milp(asked: Question, *, solver: str = "highs") -> Found:
     lower, upper = domain.bounds
     program = Program()
     u = program.add(domain.dim, lower, upper)
-    program.constrain(G, u, -np.inf, h)
+    oblique = (G != 0).sum(axis=1) > 1              # the others are the bounds of u
+    program.constrain(G[oblique], u, -np.inf, h[oblique])
     _whole(program, asked, u)
     _in_hull(program, asked, u)
     direction, offset = asked.in_u()

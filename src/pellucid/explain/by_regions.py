@@ -29,6 +29,13 @@ AUTO_SHARE = 0.5
 AUTO_BYTES = 1 << 30
 """And how much memory."""
 
+ROOM = 1e-11
+"""How far inside their constraints points are looked for first, relative to the size of these: a hundred times what the simplex may
+overstep a row by."""
+
+NEAR = 1e-6
+"""A point as near as this to the bound, relative, is good enough: none is looked for on the constraints themselves."""
+
 LOOKED_AT = 64
 """Regions whose best points are tried on the network itself."""
 
@@ -160,14 +167,18 @@ def _sharp(asked: Question, explored: Explored, chosen, direction, offset, size)
     if not len(kept):
         return -np.inf, 0.0, None
     bounds = bounds[kept] + error[kept, 0]
-    order, best = kept[np.argsort(-bounds, kind="stable")][:LOOKED_AT], None
-    for room in (-1.0, 0.0) if len(asked.rows) else (0.0,):     # first strictly inside the rows, so that the network agrees
-        _, values, points = explored.solve(coef[order], intercept[order], room * error[order, 1:], chosen[order], False)
-        allowed = float(error[order, 1:].max()) if room == 0 and best is None and len(asked.rows) else 0.0      # where they leave no room
-        found = _attained(asked, points, values, np.arange(len(order)), allowed)
+    top, order = float(bounds.max()), kept[np.argsort(-bounds, kind="stable")][:LOOKED_AT]
+    best = None
+    for room in (-1.0, 0.0) if len(asked.rows) else (0.0,):
+        # first strictly inside the rows, so that the network agrees; then on them, where they leave no room
+        slack = np.maximum(error[order, 1:], ROOM * (1 + size[1:]))
+        _, values, points = explored.solve(coef[order], intercept[order], room * slack, chosen[order], False)
+        found = _attained(asked, points, values, np.arange(len(order)), float(slack.max(initial=0.0)) if room == 0 else 0.0)
         if found is not None and (best is None or found[1] > best[1]):
             best = found
-    return float(bounds.max()), float(error[kept, 0].max()), best
+        if best is not None and top - best[1] <= NEAR * (1 + abs(top)):
+            break
+    return top, float(error[kept, 0].max()), best
 
 
 def _attained(asked: Question, points, values, among, allowed: float = 0.0) -> tuple[np.ndarray, float] | None:
