@@ -149,11 +149,16 @@ def test_parallel_facets_and_tied_features():
 
 
 def test_budgets_leave_it_unknown_and_wrong_questions_are_refused(rng):
-    layers = random_layers(rng, [4, 12, 12, 2])
-    layers = [(np.abs(W), b) for W, b in layers[:-1]] + [(np.array([np.full(12, 1.0), np.full(12, 1.0) + 1e-3]), np.zeros(2))]
-    net = relu_network(layers, "softmax")
-    found = pel.monotone(net, 0, box(4), "decision", max_regions=3)
-    assert found.status in (Status.UNKNOWN, Status.REFUTED)
+    # logits 0 and relu(s) - relu(s - 1) / 2 - 0.3 with s = x0 + .. + x3: rising, but not by bounds on the slopes
+    first = (np.ones((2, 4)), np.array([0.0, -1]))
+    net = relu_network([first, (np.array([[0, 0], [1, -0.5]]), np.array([0, -0.3]))], "softmax")
+    for of in ("output", "probability", "decision"):
+        part, whole = (pel.monotone(net, 0, box(4), of, output=1, max_regions=n) for n in (1, None))
+        assert part.status is Status.UNKNOWN
+        assert "PARTIAL" in part.certificate.reason
+        assert part.value is None
+        assert (whole.value, whole.status) == ("up", Status.PROVED)
+        assert whole.gap == 0 < part.gap
     plain = relu_network(random_layers(rng, [2, 3, 1]))
     with pytest.raises(pel.NoDecision, match="regression"):
         pel.monotone(plain, 0, box(2), "decision")
@@ -307,6 +312,8 @@ def test_pieces_are_polytopes_that_measure_what_the_boundary_is(rng):
     share = np.mean(np.abs((-0.2 - u[:, 0] + u[:, 1]) / 2) <= 1)
     assert found.length == pytest.approx(4 * share * np.sqrt(6) / 2, rel=5e-3)
     plane = random_atlas(3)
+    two = pel.linear_regions(plane.network, plane.domain, by="top2")
+    assert pel.decision_boundary(two, 0, 1).length == pytest.approx(pel.decision_boundary(plane, 0, 1).length)
     assert pel.decision_boundary(plane, 0, 1).length + pel.decision_boundary(plane, 0, 2).length \
         + pel.decision_boundary(plane, 1, 2).length == pytest.approx(pel.transitions(plane).length.sum())
 

@@ -23,6 +23,7 @@ RATE = 1e-9
 """Two outputs that change at rates this near, relative to the rates, change alike."""
 
 BATCH_BYTES = 64 << 20
+ROWS_AT_ONCE = 50_000
 
 
 def behind(atlas: Atlas, rows: np.ndarray, found: Facets) -> np.ndarray:
@@ -148,21 +149,36 @@ def find_walls(atlas: Atlas) -> Adjacency:
     """All pairs of rows that share a facet, once each; regions and pieces meet facet to facet."""
     from .neighbours import Adjacency
 
-    rows = np.arange(len(atlas))
-    found = facets_of(atlas, rows, beyond=True)
-    owner, other = np.repeat(rows, np.diff(found.ptr)), behind(atlas, rows, found)
-    known = np.flatnonzero(other >= 0)
-    low, high = np.minimum(owner, other)[known], np.maximum(owner, other)[known]
-    # both sides tell of most walls; one that has a point inside comes first
-    thin = np.isnan(found.inner[known]).any(axis=1)
-    order = np.lexsort((thin, high, low))
+    parts, outer, unknown = [], [], 0
+    for start in range(0, len(atlas), ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, len(atlas)))
+        found = facets_of(atlas, rows, beyond=True)
+        owner, other = np.repeat(rows, np.diff(found.ptr)), behind(atlas, rows, found)
+        outer.append(np.unique(owner[other < 0]))
+        unknown += int(((other < 0) & (found.column >= 0)).sum())
+        parts.append(_told_once(owner, other, found, parts, len(atlas)))
+    low, high, flipped, normal, point, made = (np.concatenate(column) for column in zip(*parts, strict=True))
+    # a pair that is still told by both sides: the one that has a point inside is kept
+    order = np.lexsort((np.isnan(point).any(axis=1), high, low))
     new = np.ones(len(order), dtype=bool)
     new[1:] = (low[order][1:] != low[order][:-1]) | (high[order][1:] != high[order][:-1])
-    kept = known[order[new]]
-    sign = np.where(owner[kept] < other[kept], 1.0, -1.0)
-    made = np.column_stack([found.column[kept], found.low[kept], found.high[kept]])
-    outer = np.unique(owner[other < 0])
+    kept = order[new]
     nothing = np.full(len(kept), -1, dtype=np.int64)
-    return Adjacency(low[order[new]], high[order[new]], nothing, nothing, None, np.full(len(kept), np.nan), nothing,
-                     normal=sign[:, None] * found.A[kept], point=found.inner[kept], made_by=made, outer=outer,
-                     unknown=int(((other < 0) & (found.column >= 0)).sum()))
+    return Adjacency(low[kept], high[kept], nothing, nothing, None, np.full(len(kept), np.nan), nothing,
+                     normal=np.where(flipped[kept], -1.0, 1.0)[:, None] * normal[kept], point=point[kept], made_by=made[kept],
+                     outer=np.concatenate(outer), unknown=unknown)
+
+
+def _told_once(owner: np.ndarray, other: np.ndarray, found: Facets, parts: list[tuple], K: int) -> tuple:
+    """(smaller row, larger row, told by the larger, normal from the teller, point, made by) of pairs with known rows.
+
+    Both sides tell of most pairs; the smaller row comes first, so what the larger one tells again is left out at once.
+    """
+    told_by_smaller = np.flatnonzero(other > owner)
+    clear = told_by_smaller[~np.isnan(found.inner[told_by_smaller]).any(axis=1)]
+    seen = [owner[clear] * K + other[clear]] + [p[0] * K + p[1] for p in parts]
+    again = np.flatnonzero((other >= 0) & (other < owner))
+    again = again[~np.isin(other[again] * K + owner[again], np.concatenate(seen))]
+    at = np.concatenate([told_by_smaller, again])
+    made = np.column_stack([found.column, found.low, found.high])[at].astype(np.int64)
+    return np.minimum(owner, other)[at], np.maximum(owner, other)[at], other[at] < owner[at], found.A[at], found.inner[at], made

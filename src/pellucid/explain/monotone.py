@@ -37,6 +37,9 @@ DIRECTIONS = ("up", "down")
 SAMPLES = 1024
 """Points at which a refutation is looked for before any region is enumerated."""
 
+LARGEST_MAPS = 1 << 24
+"""Entries of the slopes at all sample points that are kept for all features."""
+
 SHOWN = 64
 """Places at which a rise or a fall is tried to be shown by points."""
 
@@ -294,6 +297,13 @@ class _Study:
         return unpack_codes(codes_of(self._chain_u, self._points), self.chain.n_pieces)
 
     @cached_property
+    def _sample_maps(self) -> np.ndarray | None:
+        """(SAMPLES, c, k) slopes at the sample points, for all features at once; None where that would be large."""
+        if len(self._points) * self.chain.n_outputs * self.domain.dim > LARGEST_MAPS:
+            return None
+        return local_maps(self._chain_u, self._codes)[0]
+
+    @cached_property
     def _chain_u(self) -> Chain:
         return self.chain.fold(self.domain.x0, self.domain.P)
 
@@ -303,7 +313,7 @@ class _Study:
         if self.of == "decision":
             rate = self._decision_rate(du)
         else:
-            slopes = local_maps(self._along(du), self._codes)[0][:, :, 0]
+            slopes = self._sample_maps @ du if self._sample_maps is not None else local_maps(self._along(du), self._codes)[0][:, :, 0]
             rate = self._rate(slopes, self.net(self.domain.point(u)))
             rate = np.where(np.abs(rate) > self._largest_floor(du), rate, 0.0)
         rises, falls = (np.flatnonzero(sign * rate > 0) for sign in (1, -1))

@@ -92,6 +92,8 @@ class Weighing:
 
 
 _EXACT: WeakKeyDictionary[Atlas, np.ndarray] = WeakKeyDictionary()
+_IN_VAIN: WeakKeyDictionary[Atlas, float] = WeakKeyDictionary()
+"""Seconds within which volumes were not had."""
 
 
 def weighing(atlas: Atlas, *, volumes: str = "auto", points: int = 20_000, confidence: float = 0.95, seed: int = 0,
@@ -130,10 +132,14 @@ def exact_volumes(atlas: Atlas, max_seconds: float | None = 60.0) -> np.ndarray 
     own = known_volume(atlas)
     if own is not None or not 1 <= atlas.domain.dim <= EXACT_DIM:
         return own
+    seconds = np.inf if max_seconds is None else max_seconds
     if atlas not in _EXACT:
+        if _IN_VAIN.get(atlas, -1.0) >= seconds:
+            return None
         made = linear_regions(atlas.network, atlas.domain, engine="vertex", by=atlas.by, threshold=atlas.threshold, max_seconds=max_seconds)
         volume = _matched(atlas, made) if made.is_complete else None
         if volume is None:
+            _IN_VAIN[atlas] = seconds
             return None
         _EXACT[atlas] = volume
     return _EXACT[atlas]
