@@ -186,6 +186,7 @@ class Searcher {
         }
         if (r.status == LpStatus::stuck || r.status == LpStatus::unbounded)
             throw std::runtime_error("a linear programme of the search did not end");
+        if (r.status == LpStatus::optimal && r.value + r.doubt > limit && r.doubt > 0) merged(r.doubt);
         return {r.status == LpStatus::stopped, r.value, r.pivots > 0};
     }
 
@@ -829,7 +830,7 @@ class Searcher {
             mean[i] /= n.n_witness;
         }
         double best = -1;
-        for (int w = n.n_witness - 1; w >= 0 && !(best > 1e-9); --w) {
+        for (int w = n.n_witness - 1; w >= 0 && !(best > p_.deep); --w) {
             const double *x = Vertex::x(n.witness[w].vertex), *e = Vertex::edges(n.witness[w].vertex, dp_);
             double square = 0;
             double scale[65 + PACK] = {};
@@ -852,7 +853,7 @@ class Searcher {
             const double room = depth(trial);
             if (room > best) best = room, std::copy(trial, trial + d_, v);
         }
-        if (!(best > 1e-9)) deepen(v, best);
+        if (!(best > p_.deep)) deepen(v, best);
         return v;
     }
 
@@ -905,6 +906,8 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     p.split = std::move(split);
     p.floors = std::move(floors);
     p.geometric = geometric * 2 * std::sqrt((double)d);
+    for (int i = 0; i < d; ++i)  // in the caller's coordinates a point is rounded by that much
+        p.deep = std::max(p.deep, 64 * 2.3e-16 * std::abs(p.frame.c[i]) / p.frame.h[i]);
     p.maps = maps;
     p.rows = keep_rows;
     if (p.floors.size() != net.stages.size() + 1 || lower.size() < net.stages.size() ||

@@ -92,10 +92,11 @@ def vertices_of(atlas: Atlas, k: int) -> np.ndarray:
 
 
 def in_polytope(atlas: Atlas, u: np.ndarray) -> np.ndarray:
-    """Is each point in the domain, its faces and ON_FACE beyond them included? (n,) bool."""
+    """Is each point in the domain, its faces and ON_FACE beyond them (and some roundings of G u - h) included? (n,) bool."""
     G, h, _ = atlas.domain.constraints
     lower, upper = atlas.domain.bounds
-    room = ON_FACE * (np.abs(G) @ (upper - lower))
+    terms = np.abs(G) @ np.maximum(np.abs(lower), np.abs(upper)) + np.where(np.isfinite(h), np.abs(h), 0.0)
+    room = ON_FACE * (np.abs(G) @ (upper - lower)) + 8 * np.finfo(float).eps * terms
     return np.all(u @ G.T <= h + room, axis=1)
 
 

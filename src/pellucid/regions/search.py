@@ -10,7 +10,7 @@ from .. import _core
 from ..chain.chain import Chain
 from ..chain.intervals import unit_intervals
 from ..errors import DomainError, Interrupted
-from ..geometry.halfspaces import bounding_box
+from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .native import native_chain
 from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
@@ -83,7 +83,7 @@ def chebyshev(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple
 def _asked(chain, G, h, regions, rows, floors, split, threads):
     """The domain as the core takes it, the regions' columns, and the number of threads."""
     G, h = _constraints(chain, G, h)
-    lower, upper = bounding_box(G, h)
+    lower, upper = roomy_box(G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     problem = _core.facet_problem(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors, ROUNDING_FACTOR, mode,
@@ -114,7 +114,7 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     G, h = _constraints(chain, G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
-    lower, upper = bounding_box(G, h)
+    lower, upper = roomy_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
