@@ -616,7 +616,8 @@ class Searcher {
         for (int i = 0; i < d_; ++i) diff.c[i] /= norm;
         diff.h /= norm;
         diff.floor = floor / norm;
-        diff.tol = diff.floor + p_.geometric;
+        diff.tol =
+            diff.floor + (square > 0 ? p_.geometric : 0);  // a constant difference has no distance to a hyperplane
         return diff;
     }
 

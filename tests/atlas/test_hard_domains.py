@@ -115,3 +115,35 @@ def test_programmes_end_where_rounding_hides_which_way_is_up():
     net = relu_network([(W, np.array([-278.00000014, -881.99983348, 882.0])), (np.array([[0.0, 1, 1], [2, 0, 1]]), np.zeros(2)),
                         (np.ones((1, 2)), np.zeros(1))])
     assert pel.linear_regions(net, pel.Box(-half, half), engine="search").is_complete
+
+
+@pytest.mark.parametrize("by", ["class", "top2"])
+@pytest.mark.parametrize("power", [-200, -40, 0, 40, 200])
+@pytest.mark.parametrize("engine", ["planar", "vertex", "search"])
+def test_the_size_of_the_outputs_does_not_change_classes(engine, power, by, rng):
+    d = 2 if engine == "planar" else 4
+    for _ in range(4):
+        layers = random_layers(rng, [d, 6, 5, 3])
+        layers[1] = layers[1][0], layers[1][1] - 2              # there are regions on which the outputs are constant
+        last = layers[-1][0] * 2.0**power, layers[-1][1] * 2.0**power
+        whole = pel.linear_regions(relu_network(layers, "softmax"), pel.Box([-1] * d, [1] * d), by=by, engine=engine)
+        atlas = pel.linear_regions(relu_network([*layers[:-1], last], "softmax"), pel.Box([-1] * d, [1] * d), by=by, engine=engine)
+        assert np.array_equal(atlas.cells.codes, whole.cells.codes)
+        assert np.array_equal(atlas.first, whole.first)
+        x = np.vstack([whole[k].interior_x for k in range(len(whole))])
+        y = whole.network(x)
+        clear = np.sort(y, axis=1)[:, -1] - np.sort(y, axis=1)[:, -2] > 1e-9 * np.abs(y).max()
+        for one in (whole, atlas):
+            assert np.array_equal(one.first[one.locate(x)][clear], y.argmax(axis=1)[clear])
+
+
+def test_a_slice_in_unlike_units_holds_what_lies_in_it(rng):
+    units = np.array([1e-9, 1e6, 1.0, 1e-12])
+    (W, b), *others = random_layers(rng, [4, 6, 2])
+    net = relu_network([(W / units, b), *others])
+    atlas = pel.linear_regions(net, pel.Box(-units, units).slice(free=(0, 1, 2), at=0.2 * units))
+    x = rng.uniform(-1, 1, (200, 4)) * units
+    x[:, 3] = 0.2 * units[3]
+    assert (atlas.locate(x) >= 0).all()
+    x[:, 3] = 0.3 * units[3]
+    assert (atlas.locate(x) == -1).all()
