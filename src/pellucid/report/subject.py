@@ -58,11 +58,14 @@ def read(model: str | os.PathLike, data: str | os.PathLike, *, target: str | Non
 
 
 def whole_features(subject: Subject) -> tuple[str, ...]:
-    """Features that are numbers, move, and are whole in every row; categories are known apart."""
-    X, names = subject.rows.X, subject.network.feature_names
-    table = subject.network.table
-    number = [True] * len(names) if table is None else [c.values is None for c in table.columns]
-    return tuple(names[j] for j in range(len(names)) if number[j] and X[:, j].min() < X[:, j].max() and counts(X[:, j]))
+    """Names of the features that are numbers, move, and are whole in every row; categories are known apart."""
+    return tuple(subject.network.feature_names[j] for j in whole_columns(subject.network, subject.rows.X))
+
+
+def whole_columns(net: Network, X: np.ndarray) -> list[int]:
+    """The same by number, for rows X (n, d)."""
+    number = [True] * net.n_inputs if net.table is None else [c.values is None for c in net.table.columns]
+    return [j for j in range(net.n_inputs) if number[j] and X[:, j].min() < X[:, j].max() and counts(X[:, j])]
 
 
 def counts(column: np.ndarray) -> bool:

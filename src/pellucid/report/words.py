@@ -122,3 +122,42 @@ def _thin(study: Study) -> str:
     if not cells.unresolved:
         return "no decision fell below that"
     return f"{cells.unresolved} decisions fell below that, at most {cells.unresolved_area:.3g} of area"
+
+
+# ---- beside the map
+def about_row(study: Study) -> str:
+    proofs, net = study.proofs, study.question.network
+    assert proofs is not None
+    given = ""
+    if net.n_classes and proofs.local is not None and proofs.local.decision is not None:
+        given = f" The network answers '{net.class_names[proofs.local.decision]}'."
+    return (f"Row {proofs.row} of the data (the first after the header is 0) is the one nearest to where the features stand.{given} "
+            "What the network is there is one linear model, valid up to the facets of its region.")
+
+
+def row_notes(study: Study) -> list[str]:
+    proofs = study.proofs
+    assert proofs is not None
+    notes = []
+    if proofs.local is not None:
+        notes.append(f"The region: {proofs.local.certificate}.")
+    if proofs.nearest is not None:
+        notes.append(f"The least change, each feature counted in its range: {proofs.nearest.certificate}.")
+    named = {"local": "The linear model at the row", "nearest": "The least change for another class"}
+    return notes + [f"{what} is not here: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
+
+
+def about_ranges(study: Study) -> str:
+    free = study.question.plane.box
+    moving = int((free.lower < free.upper).sum())
+    return (f"Not on the plane, but wherever all {moving} features that differ between rows take any value in their ranges"
+            + (", categories any mixture" if study.question.network.table and study.question.network.table.known else "")
+            + ": what is proved there holds for every row in the ranges, and for combinations that no row comes near.")
+
+
+def range_notes(study: Study) -> list[str]:
+    proofs = study.proofs
+    assert proofs is not None
+    notes = [f"Total weights: {proofs.importance.certificate}."] if proofs.importance is not None else []
+    named = {"monotone": "How the answer moves with each feature", "importance": "The total weights over all ranges"}
+    return notes + [f"{what} is not here: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
