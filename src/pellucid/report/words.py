@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..certificate import Status
 from ..tolerance import GEOMETRIC
 from .findings import quantity_name, ran_out
+from .proofs import Proofs
 from .study import Study
 
 
@@ -143,8 +144,8 @@ def row_notes(study: Study) -> list[str]:
         notes.append(f"The region: {proofs.local.certificate}.")
     if proofs.nearest is not None:
         notes.append(f"The least change, each feature counted in its range: {proofs.nearest.certificate}.")
-    named = {"local": "The linear model at the row", "nearest": "The least change for another class"}
-    return notes + [f"{what} is not here: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
+    named = {"local": "the linear model at the row", "nearest": "the least change for another class"}
+    return notes + _left_out(proofs, named)
 
 
 def about_ranges(study: Study) -> str:
@@ -159,5 +160,8 @@ def range_notes(study: Study) -> list[str]:
     proofs = study.proofs
     assert proofs is not None
     notes = [f"Total weights: {proofs.importance.certificate}."] if proofs.importance is not None else []
-    named = {"monotone": "How the answer moves with each feature", "importance": "The total weights over all ranges"}
-    return notes + [f"{what} is not here: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
+    return notes + _left_out(proofs, {"monotone": "how the answer moves with each feature", "importance": "total weights over all ranges"})
+
+
+def _left_out(proofs: Proofs, named: dict[str, str]) -> list[str]:
+    return [f"Left out, {what}: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
