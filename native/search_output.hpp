@@ -12,23 +12,25 @@ namespace pellucid {
 struct SearchShape {
     int words = 0, outputs = 0, dim = 0;
     bool first = false, second = false, maps = true, rows = true;  // rows: false counts only
+    bool near = false;                                             // distances and nearest points
 
     int64_t row_bytes() const {
         if (!rows) return 0;
-        return 8 * (words + dim + 1 + (maps ? outputs * (dim + 1) : 0)) + 4 * (first + second);
+        return 8 * (words + dim + 1 + (maps ? outputs * (dim + 1) : 0) + (near ? dim + 1 : 0)) + 4 * (first + second);
     }
 };
 
 struct RegionRows {
     Column<uint64_t> codes;
-    Column<double> points, clearance, coef, intercept;
+    Column<double> points, clearance, coef, intercept, distance, feet;
     Column<int32_t> first, second;
 
     size_t count() const { return clearance.size; }
     template <class Use>
     void both(RegionRows& o, Use use) {
         use(codes, o.codes), use(points, o.points), use(clearance, o.clearance), use(coef, o.coef);
-        use(intercept, o.intercept), use(first, o.first), use(second, o.second);
+        use(intercept, o.intercept), use(first, o.first), use(second, o.second), use(distance, o.distance);
+        use(feet, o.feet);
     }
     template <class Use>
     void each(Use use) {
@@ -46,6 +48,8 @@ struct RegionRows {
         intercept.size = s.maps ? k * s.outputs : 0;
         first.size = s.first ? k : 0;
         second.size = s.second ? k : 0;
+        distance.size = s.near ? k : 0;
+        feet.size = s.near ? k * s.dim : 0;
     }
     void append(const RegionRows& o) {
         codes.append(o.codes);
@@ -55,6 +59,8 @@ struct RegionRows {
         intercept.append(o.intercept);
         first.append(o.first);
         second.append(o.second);
+        distance.append(o.distance);
+        feet.append(o.feet);
     }
 };
 
@@ -113,7 +119,7 @@ class SearchOutput {
 
     RegionRows result;
     int64_t rest_cells = 0;
-    double rest_share = 0;
+    double rest_share = 0, rest_distance = INFINITY;
     const SearchShape& shape() const { return shape_; }
     bool is_ordered() const { return ordered_; }
 
@@ -143,6 +149,7 @@ class SearchOutput {
     void add_rest(const Task& task) {
         ++rest_cells;
         rest_share += task.share();
+        rest_distance = std::min(rest_distance, task.distance());
     }
     bool has_rest() const { return rest_cells > 0; }
 
@@ -185,6 +192,8 @@ class SearchOutput {
             [&] { permute(result.clearance, 1, order); },
             [&] { permute(result.first, 1, order); },
             [&] { permute(result.second, 1, order); },
+            [&] { permute(result.distance, 1, order); },
+            [&] { permute(result.feet, (size_t)shape_.dim, order); },
         };
         in_parallel(n < 4096 ? 1 : threads, std::size(columns), [&](size_t i) { columns[i](); });
     }

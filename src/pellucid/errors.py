@@ -31,12 +31,20 @@ class NoDecision(PellucidError, ValueError):
     """A class was asked of a network that gives none (regression)."""
 
 
+class MissingColumn(PellucidError, AttributeError):
+    """An atlas was made without what is asked of it: classes of one that is not split, volumes of an engine that gives none."""
+
+
 class DataError(PellucidError, ValueError):
     """Rows that do not fit the network: names, missing values, unknown categories, wrong width."""
 
 
 class FileFormatError(PellucidError, ValueError):
     """A file of ours that is broken or of another version."""
+
+
+class PathInUse(PellucidError, FileExistsError):
+    """A file or folder that would have to be overwritten."""
 
 
 class MissingExtra(PellucidError, ImportError):

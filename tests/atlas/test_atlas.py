@@ -199,7 +199,7 @@ def test_selection_by_class_and_by_outputs(rng):
     assert np.isnan(nothing(u)).all()
     assert len(adjacency(part)) > 0
     assert part[0].halfspaces.A.shape[1] == 2
-    with pytest.raises(KeyError, match="no class is called 'z'"):
+    with pytest.raises(pel.DataError, match="no class is called 'z'"):
         atlas.select(first="z")
 
 
@@ -215,7 +215,7 @@ def test_save_then_load_changes_nothing(by, rng, tmp_path):
     assert np.array_equal(atlas.locate(x), back.locate(x))
     assert back.check(points=500).status is Status.PROVED
     assert back.neighbours(0).equals(atlas.neighbours(0))
-    atlas.save(tmp_path / "atlas")                                   # over itself
+    atlas.save(tmp_path / "atlas", overwrite=True)                   # over itself
     assert len(pel.load_atlas(tmp_path / "atlas")) == len(atlas)
 
 

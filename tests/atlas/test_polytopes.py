@@ -112,7 +112,7 @@ def test_a_conv_network_in_three_directions(rng):
         assert atlas.check(points=500).status is Status.PROVED
 
 
-def test_budgets_selections_and_what_is_for_the_plane_only(rng):
+def test_budgets_and_selections(rng):
     net = relu_network(random_layers(rng, [3, 20, 20, 3]), "softmax")
     box = pel.Box([-1] * 3, [1] * 3)
     part, whole = pel.linear_regions(net, box, max_regions=50, by="class"), pel.linear_regions(net, box, by="class")
@@ -121,13 +121,9 @@ def test_budgets_selections_and_what_is_for_the_plane_only(rng):
     assert part.certificate.status is Status.UNKNOWN
     assert {tuple(c) for c in part.codes} <= {tuple(c) for c in whole.codes}
     assert sum(len(whole.select(first=c)) for c in range(3)) == len(whole)
-    with pytest.raises(pel.DomainError, match="plane"):
-        pel.transitions(whole)
     searched = pel.linear_regions(net, box, engine="search", max_regions=5)
-    with pytest.raises(AttributeError, match="volumes"):
+    with pytest.raises(pel.MissingColumn, match="volumes"):
         _ = searched.volume
-    with pytest.raises(pel.DomainError, match="3 dimensions"):
-        whole.select(where=([1, 0, 0], 0))
 
 
 @pytest.mark.parametrize("by", [None, "class", "top2"])
@@ -144,3 +140,16 @@ def test_stopped_before_the_first_region_it_is_an_atlas_of_no_rows(d, by, rng, t
         assert np.isnan(a(points)).all()
         assert len(a.to_frame()) == 0
         assert a.check().status is not Status.REFUTED
+
+
+@pytest.mark.parametrize("engine", ["search", "vertex"])
+def test_points_lie_in_pieces_whose_first_and_second_are_theirs_whatever_units_are_dead(engine, rng):
+    for kind in ("dead units", "duplicate units", "integer weights"):
+        net = relu_network(degenerate_layers(kind, rng, 3, 4), "softmax")
+        atlas = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3), by="top2", engine=engine)
+        x = rng.uniform(-1, 1, (2000, 3))
+        k, y = atlas.locate(x), net(x)
+        order = np.sort(y, axis=1)
+        n = np.arange(len(y))
+        assert np.allclose(y[n, atlas.first[k]], order[:, -1])
+        assert np.allclose(y[n, atlas.second[k]], order[:, -2])

@@ -18,6 +18,7 @@ PICTURES = {
     "weight_map": lambda a: pel.plot.weight_map(a, 1, versus=1),
     "value_map": lambda a: pel.plot.value_map(a),
     "weights": lambda a: pel.plot.weights(a),
+    "decision_boundary": lambda a: pel.plot.decision_boundary(pel.decision_boundary(a, 0, 1)),
     "importance": lambda a: pel.plot.importance(pel.describe(a)),
 }
 

@@ -190,4 +190,31 @@ def test_colours_that_do_not_suffice_are_refused():
         class_scene(diamonds(), colours=["#000000", "#ffffff"])
     with pytest.raises(ValueError, match="'ordered'"):
         class_scene(diamonds(), colours="jet")
-    assert class_scene(diamonds(), colours="ordered").palette == sequential(3)
+    ordered = class_scene(diamonds(heights=(0.0, -10.0, 3.5)), colours="ordered")
+    assert ordered.palette == class_colours(2, "ordered")            # spread over the classes that are given
+    assert class_scene(diamonds(), colours="ordered", data=[[0, 0]], labels=[1]).palette == class_colours(3, "ordered")
+    assert len(set(class_colours(12, "ordered"))) == 12
+
+
+def test_many_classes_are_named_where_their_names_fit():
+    atlas = random_atlas(1, (2, 20, 20, 60), half=6.0)
+    scene = class_scene(atlas)
+    numbered = scene.names[0].text.isdigit()
+    assert len(np.unique(atlas.first)) > 8
+    assert 0 < len(scene.names) <= len(np.unique(atlas.first))
+    for name in scene.names:
+        k = int(atlas.first[atlas.locate(name.at[None])[0]])
+        assert name.text == (str(k) if numbered else atlas.class_label(k))
+    assert class_scene(diamonds()).names == ()
+
+
+def test_a_boundary_is_drawn_over_its_two_classes():
+    from pellucid.plots.decision_boundary import boundary_scene
+
+    found = pel.decision_boundary(diamonds(), 0, 1)
+    scene = boundary_scene(found, data=[[0.0, 0.0]])
+    assert np.linalg.norm(np.diff(scene.edges, axis=1), axis=2).sum() == pytest.approx(found.length)
+    np.testing.assert_allclose(area_by_colour(scene)[:4], [11.5, 4.0, 0.5, 0])
+    assert [k.label.rpartition(" (")[0] for k in scene.keys] == ["class 0", "class 1", "other classes", "data"]
+    with pytest.raises(pel.DomainError, match="plane"):
+        boundary_scene(pel.decision_boundary(random_atlas(0, (3, 4, 3)), 0, 1))

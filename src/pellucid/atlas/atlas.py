@@ -12,7 +12,7 @@ import numpy as np
 
 from ..certificate import Certificate
 from ..chain import Chain, chain_of, local_maps, rounding
-from ..errors import DomainError
+from ..errors import MissingColumn
 from ..geometry import Slice
 from ..graph import Network
 from ..regions import Cells, Table, unpack_codes
@@ -101,11 +101,12 @@ class Atlas:
 
     @property
     def volume(self) -> np.ndarray:
-        """(K,) Lebesgue measure in u: areas in the plane. AttributeError where the engine gave none."""
+        """(K,) Lebesgue measure in u: areas in the plane. MissingColumn where the engine gave none."""
         if isinstance(self.cells, Cells):
             return self.cells.area
         if self.cells.volume is None:
-            raise AttributeError(f"volumes of regions in {self.domain.dim} dimensions are not computed; engine='vertex' gives them in few")
+            raise MissingColumn(f"this atlas has no volumes of its regions in {self.domain.dim} dimensions: linear_regions(..., "
+                                "engine='vertex') gives them up to some six; pellucid.importance measures or estimates them")
         return self.cells.volume
 
     @property
@@ -193,11 +194,14 @@ class Atlas:
 
         return to_frame(self, maps=maps)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the atlas as a directory of Parquet, the network and a manifest; `pellucid.load_atlas(path)` reads it back."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the atlas as a directory of Parquet, the network and a manifest; `pellucid.load_atlas(path)` reads it back.
+
+        PathInUse where something is there already; overwrite=True replaces an atlas (and nothing else).
+        """
         from .store import save_atlas
 
-        return save_atlas(self, path)
+        return save_atlas(self, path, overwrite=overwrite)
 
     def check(self, *, points: int = 10_000, seed: int = 0) -> Certificate:
         """Re-derive by other code: areas add up, random points are found, maps equal the network, and agree across facets."""
@@ -261,11 +265,9 @@ class Atlas:
     @cached_property
     def _adjacency(self):
         from .neighbours import find_adjacency
+        from .walls import find_walls
 
-        if not isinstance(self.cells, Cells):
-            raise DomainError(f"borders between regions are computed in the plane; this atlas has {self.domain.dim} dimensions. "
-                              "Slice the domain, or ask for neighbours(k) of single regions")
-        return find_adjacency(self.cells)
+        return find_adjacency(self.cells) if isinstance(self.cells, Cells) else find_walls(self)
 
     @cached_property
     def _floors(self):
@@ -275,7 +277,7 @@ class Atlas:
         value = getattr(self.cells, column)
         if value is None:
             wanted = "by='class' or by='top2'" if column == "first" else "by='top2'"
-            raise AttributeError(f"this atlas has no column '{column}': make it with linear_regions(..., {wanted})")
+            raise MissingColumn(f"this atlas has no column '{column}': make it with linear_regions(..., {wanted})")
         return value
 
     def __repr__(self) -> str:

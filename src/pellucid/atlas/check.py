@@ -96,7 +96,7 @@ def _points(atlas: Atlas, n: int, seed: int) -> tuple[str, float, float]:
 def _facets(atlas: Atlas) -> tuple[str, float, float]:
     """Largest jump of the value across a shared facet, relative to the outputs' size (0 for units that step)."""
     pairs = adjacency(atlas)
-    if len(pairs) == 0 or any(_steps(stage.phi) for stage in atlas.chain.stages):
+    if len(pairs) == 0 or any(steps(stage.phi) for stage in atlas.chain.stages):
         return "jump across facets", 0.0, CHECK_VALUE
     gap = 0.0
     for end in (0, 1):
@@ -130,7 +130,7 @@ def _sample_polytope(atlas: Atlas, n: int, rng: np.random.Generator) -> np.ndarr
     return u
 
 
-def _steps(phi) -> bool:
+def steps(phi) -> bool:
     """Does a unit jump at a breakpoint?"""
     if not hasattr(phi, "breaks") or len(phi.breaks) == 0:
         return False

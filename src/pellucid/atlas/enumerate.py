@@ -11,9 +11,9 @@ import numpy as np
 from ..certificate import Certificate, Status
 from ..chain import UNIT, Rounding, chain_of, rounding
 from ..errors import DomainError, Interrupted, NoDecision
-from ..geometry import Box, NamedSlice, Slice, as_slice
+from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
-from ..graph.network import logit, no_class
+from ..graph.network import check_threshold, logit, no_class
 from ..regions import Cells, Progress, Table, enumerate_milp, enumerate_planar, enumerate_search, enumerate_vertex, native_budgets
 from ..regions.search import MAX_DIM as SEARCH_DIM
 from ..regions.vertex import MAX_DIM as VERTEX_DIM
@@ -24,13 +24,13 @@ MILP_DIM = 10_000
 """Dimensions that enumeration by mixed-integer programming takes: more would not end."""
 
 
-def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
+def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, engine: str = "auto", by: str | None = None,
                    threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
                    max_bytes: int | None = None, threads: int | None = None,
                    progress: Callable[[Progress], object] | None = None) -> Atlas:
     """Every linear region of a piecewise linear network over an analysis set, exactly (CEE III, SPEC 2-3).
 
-    domain: a Box or Slice. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
+    domain: a Box, Slice or Hull. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
     three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. "milp" is the
     method of CEE III-B, slow, to compare with. by: None, "class" (also split by arg max, CEE eq. 5) or "top2" (by first and
     second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
@@ -116,6 +116,7 @@ def _engine(asked: str, dim: int) -> str:
 
 def split_of(net: Network, by: str | None, threshold: float):
     """The engine's word for `by`."""
+    check_threshold(net, threshold)
     if by is None:
         return None
     if by not in ("class", "top2"):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
+from ..geometry.frames import column_names
+from ..graph.network import in_order
 from ..regions import codes_of, match_codes
 from ..tolerance import ON_FACE, ON_PLANE
 from .polytopes import by_open_columns, in_polytope
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
     """(u (n, k), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape), one row, or u (n, k)."""
     d, k = atlas.network.n_inputs, atlas.domain.dim
+    names = column_names(x)
+    if names is not None and (len(names) != k or d == k):        # a frame of k columns holds u
+        x = in_order(atlas.network, x)
     x = np.asarray(x, dtype=np.float64)
     if x.ndim > 2:
         x = x.reshape(len(x), math.prod(x.shape[1:]))
@@ -44,7 +49,7 @@ def locate(atlas: Atlas, x) -> np.ndarray:
 def locate_u(atlas: Atlas, u: np.ndarray) -> np.ndarray:
     """`locate` for coordinates u of the slice, (n, k); a network of k inputs takes them for features elsewhere."""
     found = np.full(len(u), -1, dtype=np.int64)
-    rows = np.flatnonzero(np.isfinite(u).all(axis=1)) if len(atlas) else np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(np.isfinite(u).all(axis=1) & (len(atlas) > 0))
     rows = rows[_in_domain(atlas, u[rows]) if atlas.is_planar else in_polytope(atlas, u[rows])]
     found[rows] = _by_code(atlas, u[rows])
     if atlas.is_cut:

@@ -1,8 +1,8 @@
-"""Which regions touch, along what: the two sides of every seam, merged."""
+"""Which regions touch, along what: in the plane the two sides of every seam, merged; elsewhere by codes (walls.py)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,19 +18,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Adjacency:
-    """Every pair of rows that share a segment. left, right: (P,) rows; edge_left, edge_right: (P,) edges (indices into
-    cells.vertices); ends: (P, 2, 2) the segment in u; length: (P,) in u; seam: (P,)."""
+    """Every pair of rows that share a facet. left, right: (P,) rows; normal: (P, k) of unit length, from left to right; point: (P, k)
+    in the facet, in u (NaN where it is too thin to have one inside); made_by: (P, 3) code column, lower piece, upper piece (as in
+    `Cells.seams`).
+
+    In the plane, where facets are segments: edge_left, edge_right: (P,) edges (indices into cells.vertices); ends: (P, 2, 2) the
+    segment in u; length: (P,) in u; seam: (P,). Elsewhere ends is None, length NaN, edges and seams -1, and outer: the rows
+    that have a facet on the domain's border or towards something that the atlas does not have; unknown: how many facets inside the
+    domain lead to no row.
+    """
 
     left: np.ndarray
     right: np.ndarray
     edge_left: np.ndarray
     edge_right: np.ndarray
-    ends: np.ndarray
+    ends: np.ndarray | None
     length: np.ndarray
     seam: np.ndarray
+    normal: np.ndarray
+    point: np.ndarray
+    made_by: np.ndarray
+    outer: np.ndarray | None = None
+    unknown: int = 0
 
     def __len__(self) -> int:
         return len(self.left)
+
+    def take(self, pairs: np.ndarray) -> Adjacency:
+        """These pairs only, in this order."""
+        per_pair = ("left", "right", "edge_left", "edge_right", "ends", "length", "seam", "normal", "point", "made_by")
+        return replace(self, **{name: None if (column := getattr(self, name)) is None else column[pairs] for name in per_pair})
+
+    def turned(self, which: np.ndarray) -> Adjacency:
+        """The same pairs, left and right exchanged where `which` (P,) says so."""
+        def swapped(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return np.where(which, b, a), np.where(which, a, b)
+
+        (left, right), (edge_left, edge_right) = swapped(self.left, self.right), swapped(self.edge_left, self.edge_right)
+        return replace(self, left=left, right=right, edge_left=edge_left, edge_right=edge_right,
+                       normal=np.where(which[:, None], -self.normal, self.normal))
 
 
 def adjacency(atlas: Atlas) -> Adjacency:
@@ -47,7 +73,7 @@ def find_adjacency(cells: Cells) -> Adjacency:
     """
     edges = np.flatnonzero(cells.edge_seam >= 0)
     if len(edges) == 0:
-        return _nothing()
+        return nothing(2)
     v, ptr = cells.vertices, cells.vertex_ptr
     row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     follower = np.arange(len(v)) + 1
@@ -82,12 +108,16 @@ def find_adjacency(cells: Cells) -> Adjacency:
     a, b, begin, finish = a[keep], b[keep], begin[keep], finish[keep]
     origin, along = start[longest][group[a]], direction[group[a]]
     ends = np.stack([origin + begin[:, None] * along, origin + finish[:, None] * along], axis=1)
-    return Adjacency(row[edges[a]], row[edges[b]], edges[a], edges[b], ends, finish - begin, seam[a])
+    normal = np.column_stack([along[:, 1], -along[:, 0]])      # side 0 runs along its seam, counter-clockwise around its cell
+    return Adjacency(row[edges[a]], row[edges[b]], edges[a], edges[b], ends, finish - begin, seam[a], normal, ends.mean(axis=1),
+                     cells.seams[seam[a]].astype(np.int64))
 
 
-def _nothing() -> Adjacency:
-    rows = np.zeros(0, dtype=np.int64)
-    return Adjacency(rows, rows, rows, rows, np.zeros((0, 2, 2)), np.zeros(0), rows)
+def nothing(dim: int) -> Adjacency:
+    """No pairs, in so many dimensions."""
+    rows, points = np.zeros(0, dtype=np.int64), np.zeros((0, dim))
+    return Adjacency(rows, rows, rows, rows, np.zeros((0, 2, 2)) if dim == 2 else None, np.zeros(0), rows, points, points,
+                     np.zeros((0, 3), dtype=np.int64))
 
 
 def neighbours(atlas: Atlas, k: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from ..chain import Elementwise, unit_intervals
 from ..errors import DomainError
 from ..graph.network import logit
 from ..regions import Facets, column_bits, facets, match_codes, pack_codes
-from ..tolerance import ON_FACE
+from ..tolerance import ON_FACE, ROUNDING_FACTOR
 from .neighbours import border_label, face_label
 
 if TYPE_CHECKING:
@@ -41,39 +41,11 @@ def neighbours_by_code(atlas: Atlas, k: int) -> pd.DataFrame:
     """`Atlas.neighbours` for polytopes: facet, region (-1 outside the domain, or not in this atlas), unit."""
     import pandas as pd
 
+    from .walls import behind
+
     found = facets_of(atlas, [k], beyond=True)
-    rows = [_beyond(atlas, k, int(c), int(low), int(high), code)
-            for c, low, high, code in zip(found.column, found.low, found.high, found.beyond, strict=True)]
-    return pd.DataFrame({"facet": np.arange(len(rows)), "region": np.array(rows, dtype=int), "unit": facet_words(atlas, found)})
-
-
-def _beyond(atlas: Atlas, k: int, column: int, low: int, high: int, code: np.ndarray) -> int:
-    """The row behind a facet. Outputs are continuous, so behind a unit's facet the class is that of row k."""
-    cells = atlas.cells
-    if column < 0:
-        return -1
-    same = (cells.codes == code).all(axis=1)
-    if cells.first is not None:
-        first, second = int(cells.first[k]), None if cells.second is None else int(cells.second[k])
-        if column == atlas.chain.n_columns:
-            first, second = _other(atlas, first, second, low, high)
-        same &= cells.first == first
-        if second is not None and cells.second is not None:
-            same &= cells.second == second
-    rows = np.flatnonzero(same)
-    return int(rows[0]) if len(rows) else -1
-
-
-def _other(atlas: Atlas, first: int, second: int | None, low: int, high: int) -> tuple[int, int | None]:
-    """(first, second) on the other side of a border between the outputs low and high."""
-    if atlas.network.is_multilabel:
-        return first ^ (1 << low), None
-    if atlas.network.n_outputs == 1:
-        return 1 - first, None if second is None else 1 - second
-    swap = {low: high, high: low}
-    if first in swap:
-        return swap[first], first if second == swap[first] else second
-    return first, swap.get(second, second) if second is not None else None
+    rows = behind(atlas, np.array([k]), found)
+    return pd.DataFrame({"facet": np.arange(len(rows)), "region": rows, "unit": facet_words(atlas, found)})
 
 
 def vertices_of(atlas: Atlas, k: int) -> np.ndarray:
@@ -102,11 +74,20 @@ def in_polytope(atlas: Atlas, u: np.ndarray) -> np.ndarray:
 def by_open_columns(atlas: Atlas, u: np.ndarray) -> np.ndarray:
     """The smallest row whose closure holds each point, for points whose own code is no region's; -1 where there is none.
 
-    A unit within ON_FACE (of its range over the domain) of a breakpoint may stand on either side of it, and any of several equal
-    winners may win, since values are continuous: the rows whose code is made of such pieces are those that touch the point.
-    The lowest pieces everywhere are tried first: they are the canonical code (SPEC 2), and the smallest row if it is one.
+    A unit near a breakpoint may stand on either side of it, and any of several equal winners may win, since values are continuous:
+    the rows whose code is made of such pieces are those that touch the point. Near is first: within rounding (a unit that is
+    constant at a breakpoint), then: within ON_FACE of its range over the domain.
+    The lowest pieces everywhere are tried first: they are the canonical code, and the smallest row if it is one.
     """
-    allowed = _allowed_pieces(atlas, u)
+    found = _touching(atlas, u, within_rounding=True)
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        found[lost] = _touching(atlas, u[lost], within_rounding=False)
+    return found
+
+
+def _touching(atlas: Atlas, u: np.ndarray, within_rounding: bool) -> np.ndarray:
+    allowed = _allowed_pieces(atlas, u, within_rounding)
     lowest = np.stack([a.argmax(axis=0) for a in allowed], axis=1).astype(np.uint16) if allowed else np.zeros((len(u), 0), np.uint16)
     region = match_codes(atlas._code_table[0], pack_codes(lowest, atlas.chain.n_pieces))
     found = np.full(len(u), -1, dtype=np.int64)
@@ -159,18 +140,21 @@ def _by_class(atlas: Atlas, u: np.ndarray, candidates: np.ndarray) -> np.ndarray
             fits = ((y - logit(atlas.threshold)) * np.where(given, 1, -1) >= -room[:, None]).all(axis=1)
         else:
             fits = y[:, first] >= y.max(axis=1) - room
+            if atlas.cells.second is not None:
+                second = int(atlas.cells.second[k])
+                fits &= y[:, second] >= np.delete(y, first, axis=1).max(axis=1) - room
         found[fits] = k
     return found
 
 
-def _allowed_pieces(atlas: Atlas, u: np.ndarray) -> list[np.ndarray]:
+def _allowed_pieces(atlas: Atlas, u: np.ndarray, within_rounding: bool) -> list[np.ndarray]:
     """For each code column: which pieces touch each point, (pieces, n) bool."""
     chain, s = atlas.chain_u, u.T
     bounds = unit_intervals(chain, *atlas.domain.bounds)
     allowed: list[np.ndarray] = []
-    for stage, (_, outputs), (lo, up) in zip(chain.stages, chain.columns, bounds, strict=False):
+    for stage, (_, outputs), (lo, up), floor in zip(chain.stages, chain.columns, bounds, atlas._floors, strict=False):
         z, phi = stage.A @ s + stage.a[:, None], stage.phi
-        room = ON_FACE * np.maximum(up - lo, np.abs(lo)) + 1e-300
+        room = (ROUNDING_FACTOR * floor if within_rounding else ON_FACE * np.maximum(up - lo, np.abs(lo))) + 1e-300
         for i in outputs:
             if isinstance(phi, Elementwise):
                 t = phi.breaks[phi.ptr[i]:phi.ptr[i + 1], None]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..certificate import Certificate, Status
-from ..errors import FileFormatError
+from ..errors import FileFormatError, PathInUse
 from ..geometry import Box, Slice
 from ..graph.store import load_network
 from ..regions import Cells, Table
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from .atlas import Atlas
 
 FORMAT = 1
+KIND = "pellucid atlas"
 
 
-def save_atlas(atlas: Atlas, path: str | Path) -> Path:
+def save_atlas(atlas: Atlas, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write under a temporary name beside `path`, then rename: a crash leaves the old atlas or none.
 
-    FileExistsError where `path` is something else than an atlas.
+    PathInUse where `path` is something else than an atlas, or an atlas that is not to be overwritten.
     """
     path = Path(path)
-    if path.exists() and not (path / "manifest.json").is_file():
-        raise FileExistsError(f"{path} exists and is not an atlas: give another name, or remove it")
+    if path.exists() and not _is_atlas(path):
+        raise PathInUse(f"{path} exists and is not an atlas: give another name, or remove it")
+    if path.exists() and not overwrite:
+        raise PathInUse(f"{path} holds an atlas: give another name, or save(..., overwrite=True) to replace it")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -47,6 +50,14 @@ def save_atlas(atlas: Atlas, path: str | Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _is_atlas(path: Path) -> bool:
+    """Is this a folder that `save_atlas` wrote, of whatever version, and nothing else?"""
+    try:
+        return json.loads((path / "manifest.json").read_text()).get("kind") == KIND
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _write(atlas: Atlas, folder: Path) -> None:
@@ -95,7 +106,7 @@ def _manifest(atlas: Atlas) -> dict:
     certificate = atlas.certificate
     versions = {name: _version(name) for name in ("pellucid", "numpy", "pyarrow")}
     return {
-        "format": FORMAT, "kind": "pellucid atlas", "digest": atlas.network.digest, "versions": versions, "rows": len(atlas),
+        "format": FORMAT, "kind": KIND, "digest": atlas.network.digest, "versions": versions, "rows": len(atlas),
         "outputs": atlas.network.n_outputs, "words": int(atlas.cells.codes.shape[1]), "by": atlas.by, "threshold": atlas.threshold,
         "selection": atlas.is_selection,
         "domain": {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
@@ -132,7 +143,7 @@ def load_atlas(path: str | Path) -> Atlas:
         manifest = json.loads((path / "manifest.json").read_text())
     except (OSError, ValueError) as e:
         raise FileFormatError(f"{path} is not an atlas written by Atlas.save: {e}") from e
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != "pellucid atlas":
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != KIND:
         raise FileFormatError(f"{path} is an atlas of another format; this version reads {FORMAT}")
     from .. import ops  # noqa: F401  (the classes that a saved network speaks of)
 

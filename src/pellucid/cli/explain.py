@@ -88,7 +88,8 @@ def _enumerated(console: Console, question: Question, out: Path, **budgets) -> A
     except Interrupted as stop:
         message = "interrupted before any region was found"
         if stop.partial is not None:
-            message = f"interrupted; the {stop.partial.n_regions} regions found until then are in {stop.partial.save(out / 'atlas')}"
+            saved = stop.partial.save(out / "atlas", overwrite=True)
+            message = f"interrupted; the {stop.partial.n_regions} regions found until then are in {saved}"
         typer.echo(message, err=True)
         raise typer.Exit(INTERRUPTED) from None
 
@@ -97,7 +98,7 @@ def _report(console: Console, question: Question, atlas: Atlas, out: Path) -> No
     """Describe, draw and write; then say the findings and where they are."""
     from ..report import study, write_report
 
-    saved = atlas.save(out / "atlas")               # first: describing a million regions may be interrupted
+    saved = atlas.save(out / "atlas", overwrite=True)               # first: describing a million regions may be interrupted
     try:
         with console.step("describing and drawing"):
             result = study(question, atlas)

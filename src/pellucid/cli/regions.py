@@ -140,5 +140,5 @@ def _save(console: Console, atlas: Atlas, out: Path | None) -> None:
         frame = atlas.to_frame()
         frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
     else:
-        atlas.save(out)
+        atlas.save(out, overwrite=True)
     console.say(f"saved: {out}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atlas import Atlas
+from ..atlas import Adjacency, Atlas
 from ..certificate import Certificate
 from .asked import Quantity, quantity
-from .result import borders, html, over, scaled_length, seam_labels, segment_columns
+from .result import borders, html, over_borders, told, wall_columns, wall_labels
 from .weights import Scale, scale_of, slopes
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ BATCH_BYTES = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class AbruptChanges:
-    """The segments across which the weights of a quantity change most, the largest change first.
+    """The facets (in the plane: segments) across which the weights of a quantity change most, the largest change first.
 
     left, right: (n,) rows of the atlas; change: (n,) Euclidean norm of the difference of their scaled weights;
-    feature: (n,) the feature whose weight changes most; ends: (n, 2, 2) in u; length: (n,); seam: (n,).
+    feature: (n,) the feature whose weight changes most; border: the facets.
     """
 
     atlas: Atlas
@@ -34,32 +34,39 @@ class AbruptChanges:
     right: np.ndarray
     change: np.ndarray
     feature: np.ndarray
-    ends: np.ndarray
-    length: np.ndarray
-    seam: np.ndarray
+    border: Adjacency
 
     def __len__(self) -> int:
         return len(self.left)
 
     @property
+    def ends(self) -> np.ndarray | None:
+        """(n, 2, 2) in u: the segments, in the plane."""
+        return self.border.ends
+
+    @property
+    def length(self) -> np.ndarray:
+        """(n,) of the segments in u; NaN in other dimensions."""
+        return self.border.length
+
+    @property
     def certificate(self) -> Certificate:
         """That no two other neighbours differ more."""
-        base = over(self.atlas)
+        base = over_borders(self.atlas, borders(self.atlas))
         least = f"{self.change[-1]:.4g}" if len(self) else "0"
         return Certificate(f"no other two neighbours differ by more than {least}", base.status, base.reason, base.figures)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a segment, the largest change first."""
+        """One row a facet, the largest change first."""
         import pandas as pd
 
         names = np.array(self.atlas.network.feature_names, dtype=object)
         return pd.DataFrame({"left": self.left, "right": self.right, "change": self.change, "feature": names[self.feature],
-                             "unit": seam_labels(self.atlas, self.seam), "length": self.length,
-                             "scaled length": scaled_length(self.atlas, self.ends), **segment_columns(self.atlas, self.ends)})
+                             "unit": wall_labels(self.atlas, self.border), **wall_columns(self.atlas, self.border)})
 
     def __repr__(self) -> str:
         most = f"{self.change[0]:.4g} at most" if len(self) else "none"
-        return f"AbruptChanges({self.quantity.label}: {len(self)} segments, weights {self.scale.words} change by {most})"
+        return f"AbruptChanges({self.quantity.label}: {told(self.border)}, weights {self.scale.words} change by {most})"
 
     def _repr_html_(self) -> str:
         return html(repr(self), self.to_frame().head(20))
@@ -67,7 +74,7 @@ class AbruptChanges:
 
 def abrupt_changes(atlas: Atlas, output: int | str = 0, n: int | None = 10, *, versus: int | str | None = None,
                    scale: str = "range", X=None) -> AbruptChanges:
-    """The n segments (None: all) across which an output's scaled weights change most; ties: the longest first.
+    """The n facets (None: all) across which an output's scaled weights change most; ties: the longest first.
 
     Raises as `describe` does.
     """
@@ -82,4 +89,4 @@ def abrupt_changes(atlas: Atlas, output: int | str = 0, n: int | None = 10, *, v
         change[part], feature[part] = np.linalg.norm(difference, axis=1), difference.argmax(axis=1)
     best = np.lexsort((-border.length, -change))[:n]
     return AbruptChanges(atlas, asked, ruler, border.left[best], border.right[best], change[best], feature[best],
-                         border.ends[best], border.length[best], border.seam[best])
+                         border.take(best))

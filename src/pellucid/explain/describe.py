@@ -15,6 +15,7 @@ from ..errors import DomainError
 from ..tolerance import CHECK_VALUE
 from .asked import Quantity, quantity
 from .result import html, over
+from .weighing import Weighing, weighing
 from .weights import Scale, scale_of, slopes, weight_floor
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class Description:
     weights: np.ndarray
     constants: np.ndarray
     floor: np.ndarray
+    points: int = 20_000
+    seed: int = 0
+
+    @cached_property
+    def weighing(self) -> Weighing:
+        """How rows count in the totals: by exact volumes up to six dimensions, beyond by uniform points (an estimate)."""
+        return weighing(self.atlas, points=self.points, seed=self.seed)
 
     @cached_property
     def ranks(self) -> np.ndarray:
@@ -53,7 +61,7 @@ class Description:
 
     @property
     def total(self) -> np.ndarray:
-        """(d,) mean of |weight| over the area (CEE VI-E; signed weights would cancel)."""
+        """(d,) mean of |weight| over the volume (CEE VI-E; signed weights would cancel)."""
         return self._mean(np.abs(self.weights))
 
     @property
@@ -76,8 +84,7 @@ class Description:
         """(d,) share of the area on which each feature has rank 1; regions on which no feature counts go to none."""
         counts = ~self.is_constant
         winner = self.ranks.argmin(axis=1)
-        area = self.atlas.volume
-        return np.bincount(winner[counts], weights=area[counts], minlength=self.weights.shape[1]) / area.sum()
+        return np.bincount(winner[counts], weights=self.weighing.share[counts], minlength=self.weights.shape[1])
 
     @property
     def direction(self) -> tuple[str, ...]:
@@ -90,7 +97,12 @@ class Description:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: features that cannot weigh anything on this scale."""
+        """What a reader has to know: totals that are estimates, features that cannot weigh anything on this scale."""
+        if self.weighing.is_exact:
+            return self._fixed_notes()
+        return (f"totals, signed means and shares are {self.weighing.words}: see pellucid.importance", *self._fixed_notes())
+
+    def _fixed_notes(self) -> tuple[str, ...]:
         fixed = self.scale.fixed
         if not len(fixed):
             return ()
@@ -123,24 +135,24 @@ class Description:
                              "width": self.scale.width})
 
     def _mean(self, weights: np.ndarray) -> np.ndarray:
-        area = self.atlas.volume
-        return area @ weights / area.sum()
+        return self.weighing.mean(weights)
 
     def __repr__(self) -> str:
         K, d = self.weights.shape
         best = self.atlas.network.feature_names[int(self.total.argmax())] if d and K else "-"
-        notes = f"; {len(self.scale.fixed)} of them fixed, weighing 0" if self.notes else ""
+        notes = f"; {len(self.scale.fixed)} of them fixed, weighing 0" if len(self.scale.fixed) else ""
         return f"Description({self.quantity.label}: {d} features on {K} rows, weights {self.scale.words}, heaviest {best}{notes})"
 
     def _repr_html_(self) -> str:
         return html(repr(self), self.top(20), self.notes)
 
 
-def describe(atlas: Atlas, output: int | str = 0, versus: int | str | None = None, *, scale: str = "range", X=None) -> Description:
+def describe(atlas: Atlas, output: int | str = 0, versus: int | str | None = None, *, scale: str = "range", X=None,
+             points: int = 20_000, seed: int = 0) -> Description:
     """Normalised weights of all features on every region, for an output or the difference of two (CEE IV-A, IV-B).
 
     output, versus: number or name. scale: "range" (of the parent box, sliced or not), "std" (of the rows X) or "none".
-    Totals are means by volume over the rows of the atlas.
+    Totals are means by volume over the rows of the atlas, above six dimensions estimated from so many uniform points.
     Raises DataError (no such output; X missing or of another width), DomainError (a range that is not finite).
     """
     asked, ruler = quantity(atlas.network, output, versus), scale_of(atlas, scale, X)
@@ -149,7 +161,8 @@ def describe(atlas: Atlas, output: int | str = 0, versus: int | str | None = Non
     w, e = slopes(atlas, asked.direction)
     constants = e + w @ ruler.origin
     w *= ruler.width
-    return Description(atlas, asked, ruler, w, constants, weight_floor(atlas.chain, asked.direction) * np.abs(ruler.width))
+    return Description(atlas, asked, ruler, w, constants, weight_floor(atlas.chain, asked.direction) * np.abs(ruler.width),
+                       points, seed)
 
 
 def _recheck(description: Description, regions: int = 200, seed: int = 0) -> Certificate:

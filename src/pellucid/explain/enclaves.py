@@ -16,7 +16,7 @@ from ..atlas import Atlas
 from ..atlas.neighbours import Adjacency
 from ..certificate import Certificate
 from ..tolerance import ON_FACE
-from .result import borders, html, over
+from .result import borders, html, known_volume, over_borders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class Enclaves:
     """The connected parts of equal class, and which of them are enclosed.
 
-    component: (K,) part of each row. decided: (C,) class of each part. area: (C,) in u. on_border: (C,) touches the domain's
-    border, or something that the atlas does not cover. inside: (C,) the innermost part that separates it from the border,
-    -1 for none. touching: (E, 2) parts that share a segment, both ways, sorted.
+    component: (K,) part of each row. decided: (C,) class of each part. area: (C,) volume in u, NaN where the atlas has
+    none. on_border: (C,) touches the domain's border, or something that the atlas does not cover. inside: (C,) the
+    innermost part that separates it from the border, -1 for none. touching: (E, 2) parts that share a facet, both ways, sorted.
     """
 
     atlas: Atlas
@@ -57,7 +57,7 @@ class Enclaves:
     @property
     def certificate(self) -> Certificate:
         """That these are all enclaves of the domain; only parts off the border of an explored area can be."""
-        base = over(self.atlas)
+        base = over_borders(self.atlas, borders(self.atlas))
         return Certificate(f"{len(self)} enclaves, and no other in the domain", base.status, base.reason, base.figures)
 
     def rows(self, part: int) -> np.ndarray:
@@ -74,14 +74,15 @@ class Enclaves:
         touched = [", ".join(names[int(k)] for k in np.unique(self.decided[other[a:b]])) for a, b in pairwise(ends)]
         rows = np.bincount(self.component, minlength=len(self.decided))
         frame = pd.DataFrame({"part": np.arange(len(self.decided)), "class": [names[int(k)] for k in self.decided], "area": self.area,
-                              "share": self.area / self.atlas.domain.polygon.area, "rows": rows,
+                              "share": self.area / self.atlas.total_volume, "rows": rows,
                               "touches": touched, "on border": self.on_border, "enclosed": self.enclosed, "inside": self.inside})
         frame = frame.sort_values("area", ascending=False, kind="stable", ignore_index=True)
         return frame.loc[frame["enclosed"]].reset_index(drop=True) if enclosed_only else frame
 
     def __repr__(self) -> str:
-        share = float(self.area[self.enclosed].sum()) / self.atlas.domain.polygon.area
-        return f"Enclaves({len(self)} of {len(self.decided)} connected parts are enclosed, {share:.2%} of the domain)"
+        share = float(self.area[self.enclosed].sum()) / self.atlas.total_volume
+        part = f", {share:.2%} of the domain" if np.isfinite(share) else ""
+        return f"Enclaves({len(self)} of {len(self.decided)} connected parts are enclosed{part})"
 
     def _repr_html_(self) -> str:
         return html(repr(self), self.to_frame().sort_values("enclosed", ascending=False, kind="stable").head(20))
@@ -90,7 +91,8 @@ class Enclaves:
 def enclaves(atlas: Atlas) -> Enclaves:
     """Connected parts of equal class; which lie enclosed in one other class. The atlas has to be split by class.
 
-    Parts that meet in a point are not connected. Raises AttributeError for an atlas that was not split.
+    Parts that meet in less than a facet (in the plane: in a point) are not connected. In any dimension.
+    Raises MissingColumn for an atlas that was not split.
     """
     if len(atlas) == 0:
         none = np.zeros(0, dtype=np.int64)
@@ -101,7 +103,8 @@ def enclaves(atlas: Atlas) -> Enclaves:
     component = component.astype(np.int64)
     decided = np.zeros(C, dtype=np.int64)
     decided[component] = first
-    area = np.bincount(component, weights=atlas.volume, minlength=C)
+    volume = known_volume(atlas)
+    area = np.full(C, np.nan) if volume is None else np.bincount(component, weights=volume, minlength=C)
     on_border = np.zeros(C, dtype=bool)
     on_border[component[_open_rows(atlas, border)]] = True
     across = np.column_stack([component[border.left[~same]], component[border.right[~same]]])
@@ -115,6 +118,8 @@ def _graph(a: np.ndarray, b: np.ndarray, n: int) -> coo_array:
 
 def _open_rows(atlas: Atlas, border: Adjacency) -> np.ndarray:
     """Rows with an edge on the domain's border, or one whose other side is not in the atlas (partial, or selected)."""
+    if border.outer is not None:
+        return border.outer
     cells = atlas.cells
     v, ptr = cells.vertices, cells.vertex_ptr
     row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))

@@ -12,6 +12,7 @@ from ..certificate import Certificate
 from ..errors import DataError
 from .asked import feature_index
 from .result import html, over
+from .weighing import weighing
 from .weights import feature_slopes, weight_floor
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ class FavouredOutput:
         return Certificate(f"the outputs that {self.feature} favours", base.status, base.reason, base.figures)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an output: share of the area on which the feature favours it, mean slope over the whole area."""
+        """One row an output: share of the volume on which the feature favours it, mean slope over all of it.
+
+        Above six dimensions estimated from uniform points.
+        """
         import pandas as pd
 
-        area, names = self.atlas.volume, self.atlas.network.output_names
-        given = np.bincount(self.favoured + 1, weights=area, minlength=len(names) + 1) / area.sum()
-        frame = pd.DataFrame({"output": names, "favoured": given[1:], "mean weight": area @ self.weights / area.sum()})
+        by, names = weighing(self.atlas), self.atlas.network.output_names
+        given = np.bincount(self.favoured + 1, weights=by.share, minlength=len(names) + 1)
+        frame = pd.DataFrame({"output": names, "favoured": given[1:], "mean weight": by.mean(self.weights)})
         if given[0] > 0:
             frame.loc[len(frame)] = ["none", given[0], np.nan]
         return frame
@@ -50,7 +54,8 @@ class FavouredOutput:
     def __repr__(self) -> str:
         frame = self.to_frame()
         most = frame.loc[frame["favoured"].idxmax()]
-        return f"FavouredOutput({self.feature}: favours {most['output']} on {most['favoured']:.1%} of the area)"
+        where = "area" if self.atlas.is_planar else "volume"
+        return f"FavouredOutput({self.feature}: favours {most['output']} on {most['favoured']:.1%} of the {where})"
 
     def _repr_html_(self) -> str:
         return html(repr(self), self.to_frame())

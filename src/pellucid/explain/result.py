@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..atlas import Adjacency, Atlas, adjacency
-from ..atlas.neighbours import seam_label
+from ..atlas.neighbours import border_label, nothing
 from ..certificate import Certificate, Status
 
 if TYPE_CHECKING:
@@ -18,40 +18,64 @@ if TYPE_CHECKING:
 
 def over(atlas: Atlas) -> Certificate:
     """What may be said of "everywhere in the domain", given the atlas: what its own certificate says of the rows it has."""
-    base = atlas.certificate
-    covered = float(atlas.volume.sum()) / atlas.total_volume
-    figures = {"share of the domain": covered}
+    base, volume = atlas.certificate, known_volume(atlas)
+    covered = np.nan if volume is None else float(volume.sum()) / atlas.total_volume
+    figures = {} if volume is None else {"share of the domain": covered}
     if base.status is Status.PROVED and atlas.is_selection:
-        return Certificate(base.claim, Status.PROVED, f"holds on the {covered:.2%} of the domain that the atlas's rows cover", figures)
+        part = f"the {covered:.2%} of the domain" if volume is not None else "the part of the domain"
+        return Certificate(base.claim, Status.PROVED, f"holds on {part} that the atlas's rows cover", figures)
     return Certificate(base.claim, base.status, base.reason, figures)
+
+
+def over_borders(atlas: Atlas, border: Adjacency) -> Certificate:
+    """`over`, for claims about all common facets: unknown where it is not known what lies behind some."""
+    base = over(atlas)
+    if border.unknown and base.status is Status.PROVED and not atlas.is_selection:
+        return Certificate(base.claim, Status.UNKNOWN, f"what lies behind {border.unknown} facets is not known", base.figures)
+    return base
+
+
+def known_volume(atlas: Atlas) -> np.ndarray | None:
+    """(K,) volumes of the rows, None where the engine gave none."""
+    return atlas.volume if atlas.is_planar or atlas.cells.volume is not None else None
 
 
 def borders(atlas: Atlas) -> Adjacency:
     """Pairs of neighbouring rows; none in an atlas without rows."""
-    if len(atlas):
-        return adjacency(atlas)
-    none = np.zeros(0, dtype=np.int64)
-    return Adjacency(none, none, none, none, np.zeros((0, 2, 2)), np.zeros(0), none)
+    return adjacency(atlas) if len(atlas) else nothing(atlas.domain.dim)
 
 
-def seam_labels(atlas: Atlas, seams: np.ndarray) -> np.ndarray:
-    """(n,) object: what makes each seam, in words; one look-up for each different line, not for each seam."""
-    if len(seams) == 0:
+def wall_labels(atlas: Atlas, border: Adjacency) -> np.ndarray:
+    """(n,) object: what makes each common facet, in words; one look-up for each different one."""
+    if len(border) == 0:
         return np.zeros(0, dtype=object)
-    _, first, which = np.unique(atlas.cells.seams[seams], axis=0, return_index=True, return_inverse=True)
-    words = np.array([seam_label(atlas, int(s)) for s in seams[first]], dtype=object)
+    kinds, which = np.unique(border.made_by, axis=0, return_inverse=True)
+    words = np.array([border_label(atlas, *(int(c) for c in kind)) for kind in kinds], dtype=object)
     return words[which.ravel()]
 
 
-def segment_columns(atlas: Atlas, ends: np.ndarray) -> dict[str, np.ndarray]:
-    """The ends (n, 2, 2) of segments as four columns, named by the axes."""
-    return {f"{axis} {word}": ends[:, end, k] for end, word in enumerate(("from", "to")) for k, axis in enumerate(atlas.domain.axes)}
+def wall_columns(atlas: Atlas, border: Adjacency) -> dict[str, np.ndarray]:
+    """Where common facets lie, named by the axes: in the plane length and ends of each segment, elsewhere a point in it."""
+    if not atlas.is_planar or border.ends is None:
+        return {f"at {axis}": border.point[:, k] for k, axis in enumerate(atlas.domain.axes)}
+    ends = border.ends
+    places = {f"{axis} {word}": ends[:, end, k] for end, word in enumerate(("from", "to")) for k, axis in enumerate(atlas.domain.axes)}
+    return {"length": border.length, "scaled length": scaled_length(atlas, border), **places}
 
 
-def scaled_length(atlas: Atlas, ends: np.ndarray) -> np.ndarray:
-    """(n,) length of segments (n, 2, 2) in units in which the domain's bounding box is the unit square."""
-    lower, upper = atlas.domain.polygon.bounds
-    return np.linalg.norm((ends[:, 1] - ends[:, 0]) / (upper - lower), axis=1)
+def scaled_length(atlas: Atlas, border: Adjacency) -> np.ndarray:
+    """(n,) length of segments in units in which the domain's bounding box is the unit square; NaN where they are none."""
+    if not atlas.is_planar or border.ends is None:
+        return np.full(len(border), np.nan)
+    lower, upper = atlas.domain.bounds
+    return np.linalg.norm((border.ends[:, 1] - border.ends[:, 0]) / (upper - lower), axis=1)
+
+
+def told(border: Adjacency) -> str:
+    """How many common facets, and how long they are, in words."""
+    if border.ends is None:
+        return f"{len(border)} facets"
+    return f"{len(border)} segments, length {border.length.sum():.4g}"
 
 
 def html(title: str, frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:

@@ -8,14 +8,19 @@ import numpy as np
 
 from ..errors import DomainError
 from .box import Box, replace_box
+from .hull import Hull
 from .slice import NamedSlice, Slice, slice_of_box
 
 
-def as_slice(domain: Box | Slice | NamedSlice, names: Sequence[str]) -> Slice:
+def as_slice(domain: Box | Slice | NamedSlice | Hull, names: Sequence[str]) -> Slice:
     """The domain as a Slice, its features in the order of `names` (the network's).
 
-    A Box becomes the slice of the features that move (lower < upper). DomainError where the sizes or names do not fit.
+    A Box becomes the slice of the features that move (lower < upper), a Hull that of the flat it lies in. DomainError where the
+    sizes or names do not fit.
     """
+    if isinstance(domain, Hull):
+        _check_width(domain.box, names)
+        domain = domain.as_slice()
     if isinstance(domain, NamedSlice):
         _check_width(domain.box, names)
         domain = domain.resolve(names)
@@ -32,12 +37,14 @@ def as_slice(domain: Box | Slice | NamedSlice, names: Sequence[str]) -> Slice:
         where = np.argsort(order)
         free = None if domain.free is None else tuple(tuple(int(where[j]) for j in group) for group in domain.free)
         return Slice(domain.x0[order], domain.P[order], _reordered_box(domain.box, names), A=domain.A, b=domain.b, free=free)
-    raise DomainError(f"a Box or a Slice is needed as analysis set, got a {type(domain).__name__}")
+    raise DomainError(f"a Box, a Slice or a Hull is needed as analysis set, got a {type(domain).__name__}")
 
 
 def _check_width(box: Box, names: Sequence[str]) -> None:
     if box.n_inputs != len(names):
-        raise DomainError(f"the box has {box.n_inputs} features, the network takes {len(names)}")
+        categories = any(n.rpartition("=")[0] in (box.names or ()) for n in names)
+        way_out = ": categories are several features, box encoded rows: Box.of(net.table.encode(frame))" if categories else ""
+        raise DomainError(f"the box has {box.n_inputs} features, the network takes {len(names)}{way_out}")
 
 
 def _order(box: Box, names: Sequence[str]) -> np.ndarray | None:

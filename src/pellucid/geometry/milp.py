@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import current_thread, main_thread
 
 import numpy as np
 import scipy.sparse as sp
 
-from ..errors import MissingExtra
+from ..errors import Interrupted, MissingExtra
 from ..tolerance import SOLVER
 
 Stop = Callable[[float, float], bool]
@@ -129,18 +132,17 @@ class Program:
         engine = self._solver(solver, relaxed)
         began = time.perf_counter()
         found = engine.solve(self, cost, offset, np.inf if max_seconds is None else max(max_seconds, 0.0), relative_gap, stop, start)
-        x, value, bound, status, duals = found
-        gap = abs(value - bound) if x is not None else np.inf
-        return Optimum(x, value, bound, status, time.perf_counter() - began, float(gap), duals)
+        return _optimum(found, time.perf_counter() - began)
 
     def maximise(self, c, columns, *, offset: float = 0.0, max_seconds: float | None = None, relative_gap: float = 0.0,
                  solver: str = "highs", stop: Stop | None = None, relaxed: bool = False, start: np.ndarray | None = None) -> Optimum:
         """The largest c . x[columns] + offset; arguments as for `minimise`."""
         turned = None if stop is None else (lambda value, bound: stop(-value, -bound))
-        least = self.minimise(-np.asarray(c, float), columns, offset=-offset, max_seconds=max_seconds, relative_gap=relative_gap,
-                              solver=solver, stop=turned, relaxed=relaxed, start=start)
-        duals = None if least.duals is None else -least.duals
-        return Optimum(least.x, -least.value, -least.bound, least.status, least.seconds, least.gap, duals)
+        try:
+            return _turned(self.minimise(-np.asarray(c, float), columns, offset=-offset, max_seconds=max_seconds,
+                                         relative_gap=relative_gap, solver=solver, stop=turned, relaxed=relaxed, start=start))
+        except Interrupted as partial:
+            raise Interrupted(_turned(partial.partial)) from None
 
     def proved_bound(self, c, columns, duals: np.ndarray, *, offset: float = 0.0) -> float:
         """A lower bound of c . x + offset over the programme, by multipliers of its rows; valid for any multipliers.
@@ -164,6 +166,18 @@ class Program:
         value = float(y @ side + terms.sum() + offset - slack)
         return value if np.isfinite(value) else -np.inf
 
+    def dual_margin(self) -> float:
+        """How much a solver's bound may be too tight where each of its multipliers keeps its sign to SOLVER only.
+
+        A wrong multiplier of a column or row is paid with the range of that column or row (weak duality). Primal tolerances need
+        no margin: they only add points.
+        """
+        A, *_ = self.matrix()
+        lower, upper = (np.where(np.isfinite(b), b, 0.0) for b in (self.lower, self.upper))
+        width = upper - lower
+        activity = abs(A) @ width
+        return SOLVER * float(1 + width.sum() + activity.sum())
+
     def _solver(self, name: str, relaxed: bool):
         kinds = {"highs": _Highs, "scip": _Scip, "gurobi": _Gurobi}
         if name not in kinds:
@@ -172,6 +186,30 @@ class Program:
         if key not in self._solvers:
             self._solvers[key] = kinds[name](relaxed)
         return self._solvers[key]
+
+
+def _optimum(found: _Found, seconds: float) -> Optimum:
+    x, value, bound, status, duals = found
+    return Optimum(x, value, bound, status, seconds, float(abs(value - bound)) if x is not None else np.inf, duals)
+
+
+def _turned(least: Optimum) -> Optimum:
+    duals = None if least.duals is None else -least.duals
+    return Optimum(least.x, -least.value, -least.bound, least.status, least.seconds, least.gap, duals)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """A list that Ctrl-C puts something into, in place of an exception in the midst of a solver's callback."""
+    pressed: list[int] = []
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGINT) in (None, signal.SIG_IGN):
+        yield pressed                              # signals are another's business
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _Found = tuple[np.ndarray | None, float, float, str, np.ndarray | None]
@@ -229,25 +267,39 @@ class _Highs:
         if start is not None and self.is_integer:
             known = np.flatnonzero(~np.isnan(start)).astype(np.int32)
             model.setSolution(len(known), known, start[known])
-        self._watch(stop)
-        model.run()
+        if self.is_integer:
+            self._run_watched(stop, cost, offset)
+        else:
+            model.run()
         return self._answer(cost, offset)
 
-    def _watch(self, stop: Stop | None) -> None:
-        """HiGHS asks now and then whether to go on; so Ctrl-C and `stop` are heard."""
-        kind = self.api.cb.HighsCallbackType.kCallbackMipInterrupt
-        if stop is None:
-            if getattr(self, "watched", False):
-                self.model.stopCallback(kind)
-            return
+    def _run_watched(self, stop: Stop | None, cost, offset) -> None:
+        """HiGHS asks now and then whether to go on; so `stop` and Ctrl-C are heard."""
+        kinds, model, failed = self.api.cb.HighsCallbackType, self.model, []
+        best = [np.inf, -np.inf]
 
-        def ask(kind_, message, seen, reply, data) -> None:
-            if stop(float(seen.mip_primal_bound), float(seen.mip_dual_bound)):
+        def ask(kind, message, seen, reply, data) -> None:
+            try:
+                if kind == kinds.kCallbackMipInterrupt:
+                    best[:] = float(seen.mip_primal_bound), float(seen.mip_dual_bound)
+                if failed or pressed or (stop is not None and stop(*best)):
+                    reply.user_interrupt = True
+            except Exception as error:
+                failed.append(error)
                 reply.user_interrupt = True
 
-        self.watched = True
-        self.model.setCallback(ask, None)
-        self.model.startCallback(kind)
+        model.setCallback(ask, None)
+        watched = (kinds.kCallbackMipInterrupt, kinds.kCallbackSimplexInterrupt)
+        for kind in watched:
+            model.startCallback(kind)
+        with _ctrl_c() as pressed:
+            model.run()
+        for kind in watched:
+            model.stopCallback(kind)
+        if failed:
+            raise failed[0]
+        if pressed:
+            raise Interrupted(_optimum(self._answer(cost, offset), float("nan")))
 
     def _answer(self, cost, offset) -> _Found:
         model, state = self.model, self.api.HighsModelStatus

@@ -113,7 +113,8 @@ class Slice:
     def polygon(self) -> Polygon:
         """The set of u as a polygon (k = 2); its faces number the rows of `constraints`."""
         if self.dim != 2:
-            raise DomainError(f"a polygon needs 2 free coordinates, this slice has {self.dim}")
+            raise DomainError(f"a picture needs 2 free coordinates, this analysis set has {self.dim}: let the others stand still, "
+                              "Box.slice(free=(feature, feature), at=x0)")
         G, h, _ = self.constraints
         return halfplane_polygon(G, h)
 
@@ -233,6 +234,8 @@ def _feature(box: Box, index: dict[str, int], f) -> int:
 
 
 def _anchor(box: Box, index: dict[str, int], at) -> np.ndarray:
+    if index and hasattr(at, "to_dict") and set(map(str, at.index)) == set(index):       # a row of a frame: by name, in any order
+        at = {str(name): value for name, value in at.to_dict().items()}
     if isinstance(at, Mapping):
         x0 = np.full(box.n_inputs, np.nan)
         for name, value in at.items():

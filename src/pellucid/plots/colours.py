@@ -13,6 +13,11 @@ CIVIDIS = ("#00224e", "#002e6a", "#1a386f", "#32436d", "#434e6c", "#535a6d", "#6
            "#aba072", "#bcae6c", "#cdbb63", "#dec958", "#f0d846", "#fee838")
 """Nuñez, Anderton & Renslow 2018: dark blue to yellow, even in lightness for every kind of colour vision."""
 
+VIRIDIS = ("#48186a", "#472d7b", "#424086", "#3b528b", "#33638d", "#2c728e", "#26828e", "#21918c", "#1fa088", "#28ae80", "#3fbc73",
+           "#5ec962", "#84d44b", "#addc30", "#d8e219", "#fde725")
+"""Smith & van der Walt 2015 without its darkest tone: violet to yellow. Its steps differ in hue too, so that of areas side by side,
+with no scale between them, it can be told which is which."""
+
 RED_BLUE = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")
 """ColorBrewer RdBu (Brewer 2003), blue below 0, red above."""
 
@@ -21,12 +26,12 @@ NEUTRAL, EMPTY, INK, CHALK = "#d9d9d9", "#ffffff", "#1a1a1a", "#ffffff"
 
 
 def class_colours(n: int, colours: str | Sequence[str] | None = None) -> tuple[str, ...]:
-    """n colours for classes: Okabe-Ito, beyond eight its lighter and darker turns; "ordered": from dark to light; or a list.
+    """n colours for classes: Okabe-Ito, beyond eight its lighter and darker turns; "ordered": violet to yellow; or a list.
 
     ValueError where a list is too short.
     """
     if colours == "ordered":
-        return sequential(n)
+        return _sample(VIRIDIS, np.linspace(0, 1, n) if n > 1 else np.zeros(1))
     if colours is not None:
         if isinstance(colours, str):
             raise ValueError(f"colours='{colours}': there is 'ordered', or give a list of {n} colours")
@@ -57,6 +62,16 @@ def sequential(n: int) -> tuple[str, ...]:
 def diverging(n: int) -> tuple[str, ...]:
     """n colours from blue through near-white to red; for odd n the middle one is the neutral."""
     return _sample(RED_BLUE, np.linspace(0, 1, n))
+
+
+def lighter(colour: str, share: float) -> str:
+    """The colour mixed with white."""
+    return _mix(colour, "#ffffff", share)
+
+
+def is_dark(colour: str) -> bool:
+    """Is light text easier to read on it than dark? By luma (Rec. 601)."""
+    return float(_rgb(colour) @ (0.299, 0.587, 0.114)) < 128
 
 
 def _sample(anchors: Sequence[str], at: np.ndarray) -> tuple[str, ...]:

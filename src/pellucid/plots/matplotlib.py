@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .colours import EMPTY, INK
-from .scene import BORDERS_UP_TO, Bar, Dots, Faces, Key, Mark, Scene
+from .colours import CHALK, EMPTY, INK
+from .scene import BORDERS_UP_TO, Bar, Dots, Faces, Key, Mark, Name, Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,11 +34,12 @@ def draw(scene: Scene, ax: Axes | None = None) -> Axes:
     width = border_width(ax, scene.n_cells)
     if width:
         _draw_lines(ax, scene.borders, scene.ink, width, 2.2, alpha=0.65)
-    _draw_lines(ax, scene.edges, INK, 1.0 + width, 2.4, rasterized=len(scene.edges) > RASTER_ABOVE)
+    _draw_lines(ax, scene.edges, INK, scene.edge_width + width, 2.4, rasterized=len(scene.edges) > RASTER_ABOVE)
     _draw_outline(ax, scene.outline)
     if scene.dots is not None:
         _draw_dots(ax, scene.dots, scene.palette)
     _frame(ax, scene)
+    _draw_names(ax, scene.names)
     _draw_marks(ax, scene.marks)
     if scene.bar is not None:
         _draw_bar(ax, scene.bar, scene.palette)
@@ -133,11 +134,20 @@ def _draw_outline(ax: Axes, outline: np.ndarray) -> None:
 
 
 def _draw_dots(ax: Axes, dots: Dots, palette: tuple[str, ...]) -> None:
-    size = float(np.clip(3000 / max(1, len(dots.at)), 4, 22))
+    size = float(np.clip(6000 / max(1, len(dots.at)), 4, 26))
     many, colours = len(dots.at) > RASTER_ABOVE, [palette[int(k)] for k in dots.colour]
-    # a white ring around each, since a dot may have the colour of the area that it lies on
-    ax.scatter(*dots.at.T, c="white", s=2.2 * size, edgecolors=INK, linewidths=0.5, zorder=3, rasterized=many)
-    ax.scatter(*dots.at.T, c=colours, s=size, linewidths=0, zorder=3.1, rasterized=many)
+    # a white ring between two dark ones around each, since a dot may have the colour of the area that it lies on
+    ax.scatter(*dots.at.T, c="white", s=2.6 * size, edgecolors=INK, linewidths=0.7, zorder=3, rasterized=many)
+    ax.scatter(*dots.at.T, c=colours, s=size, edgecolors=INK, linewidths=0.5, zorder=3.1, rasterized=many)
+
+
+def _draw_names(ax: Axes, names: tuple[Name, ...]) -> None:
+    from matplotlib.patheffects import withStroke
+
+    for name in names:
+        around = CHALK if name.colour == INK else INK
+        ax.text(*name.at, name.text, color=name.colour, ha="center", va="center", fontsize=8.5, zorder=4.5, clip_on=True,
+                path_effects=[withStroke(linewidth=1.8, foreground=around, alpha=0.75)])
 
 
 def _draw_marks(ax: Axes, marks: tuple[Mark, ...]) -> None:
@@ -283,7 +293,8 @@ def draw_importance(bars: Bars, ax: Axes | None, title: str) -> Axes:
     ax.barh(rows, bars.values[:, 0], 0.7, color=bars.colours[0], label=bars.series[0])
     ax.scatter(bars.values[:, 1], rows, marker="D", s=22, color=bars.colours[1], label=bars.series[1], zorder=3)
     ax.set_title(_wrapped(title, _size(ax)[0]), fontsize="medium")
-    _finish_bars(ax, bars, "↑ rises, ↓ falls with the feature everywhere; ↕ both; – neither")
+    arrows = any(row[-2:] in (" ↑", " ↓", " ↕", " –") for row in bars.rows)
+    _finish_bars(ax, bars, "↑ rises, ↓ falls with the feature everywhere; ↕ both; – neither" if arrows else "")
     return ax
 
 

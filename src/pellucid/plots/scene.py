@@ -72,6 +72,15 @@ class Mark:
 
 
 @dataclass(frozen=True, eq=False)
+class Name:
+    """What an area is called, written on it around a point (2,) in u."""
+
+    at: np.ndarray
+    text: str
+    colour: str
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """One map. palette: hex colours; n_cells: how many regions fill the domain (borders thin out with it); outline: (n, 2) the
     domain; borders: (m, 2, 2) between regions; edges: (m, 2, 2) drawn strongly (between classes); unexplored: polygons."""
@@ -90,6 +99,9 @@ class Scene:
     unexplored: tuple[np.ndarray, ...] = ()
     dots: Dots | None = None
     marks: tuple[Mark, ...] = ()
+    names: tuple[Name, ...] = ()
+    edge_width: float = 1.0
+    """Of the strong lines, in points."""
     ink: str = INK
     """Colour of the borders between regions."""
 

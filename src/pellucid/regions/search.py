@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import _core
 from ..chain.chain import Chain
-from ..chain.intervals import unit_intervals
+from ..chain.deviation import thickness
+from ..chain.intervals import UNIT, unit_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
@@ -79,6 +80,34 @@ def chebyshev(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple
     """Centres (K, k) and radii (K,) of the largest balls in regions, in u; arguments as for `facets`."""
     problem, columns, threads = _asked(chain, G, h, regions, rows, floors, split, threads)
     return problem.centres(*columns, threads)
+
+
+def support(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[np.ndarray, np.ndarray], directions: np.ndarray,
+            rows=None, *, floors: Sequence[np.ndarray], extra: tuple[np.ndarray, np.ndarray] | None = None, relaxed: bool = False,
+            slivers: bool = True, threads: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The largest directions[k] . u over each region, cut by further rows of its own.
+
+    Needs     regions, rows: as for `facets`. directions (K, k). extra: (A (K, m, k), b (K, m)) with A u <= b, or None. relaxed:
+              the halfspaces of units are moved outwards by twice the tolerance that the search engine decides signs by, so that
+              each region holds all of its cells, merged slivers too; slivers=False: less, where there are none.
+    Gives     bounds (K,): nothing in the region is larger, -inf where the further rows leave nothing; values (K,) that are
+              attained at the points (K, k), nan where none was found.
+    Sound     bounds come from multipliers (weak duality), rounding included: they hold whatever the simplex did.
+    """
+    problem, columns, threads = _asked(chain, G, h, regions, rows, floors, None, threads)
+    codes, points = columns[:2]
+    lower, upper = bounding_box(*_constraints(chain, G, h))
+    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    directions = np.asarray(directions, dtype=np.float64).reshape(points.shape)
+    A, b = (np.zeros((len(codes), 0, len(half))), np.zeros((len(codes), 0))) if extra is None else extra
+    size = np.abs(A) @ (np.abs(centre) + half) + np.abs(b)               # what u = centre + half v may round off
+    moved = b - A @ centre + (8 + len(half)) * UNIT * size
+    geometric = thickness(len(half), slivers) if relaxed else -1.0
+    bounds, values, best = problem.support(codes, points, *(np.ascontiguousarray(v, dtype=np.float64) for v in (
+        directions * half, (A * half).reshape(len(codes), -1), moved)), geometric, threads)
+    offset = directions @ centre
+    slack = (8 + len(half)) * UNIT * (np.abs(directions) @ (np.abs(centre) + half))
+    return bounds + offset + slack, values + offset, centre + best * half
 
 
 def _asked(chain, G, h, regions, rows, floors, split, threads):

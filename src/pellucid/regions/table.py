@@ -17,7 +17,8 @@ class Facets:
     side: (F,) uint8, vertex engine: 0 where the region is on the side of `low`, 1 on that of `high`.
     seam: (F,) int32, vertex engine: every cut of a cell is a seam, and the facets on its two sides cover the same set; -1 - row
         on a face of the domain.
-    beyond: (F, words) uint64, search engine: the code on the other side, where asked for.
+    beyond: (F, words) uint64, search engine: the code on the other side, where asked for; with it inner: (F, k) a point inside
+        each facet, NaN where it is too thin to have one.
     """
 
     ptr: np.ndarray
@@ -29,6 +30,7 @@ class Facets:
     side: np.ndarray | None = None
     seam: np.ndarray | None = None
     beyond: np.ndarray | None = None
+    inner: np.ndarray | None = None
     programmes: int = 0
     doubtful: int = 0
 

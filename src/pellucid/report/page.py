@@ -27,7 +27,7 @@ def write_report(study: Study, out: str | os.PathLike, *, command: str = "", sav
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if save_atlas:
-        study.atlas.save(out / "atlas")
+        study.atlas.save(out / "atlas", overwrite=True)
     _write_table(study, out / "regions.parquet")
     pictures = draw(study, out / "pictures")
     path = out / "report.html"
