@@ -206,6 +206,7 @@ class Searcher {
         }
         if (r.status == LpStatus::stuck || r.status == LpStatus::unbounded)
             throw std::runtime_error("a linear programme of the search did not end");
+        if (r.status == LpStatus::optimal && r.value + r.doubt > limit && r.doubt > 0) merged(r.doubt);
         return {r.status == LpStatus::stopped, r.value, r.pivots > 0};
     }
 
@@ -697,7 +698,8 @@ class Searcher {
         for (int i = 0; i < d_; ++i) diff.c[i] /= norm;
         diff.h /= norm;
         diff.floor = floor / norm;
-        diff.tol = diff.floor + p_.geometric;
+        diff.tol =
+            diff.floor + (square > 0 ? p_.geometric : 0);  // a constant difference has no distance to a hyperplane
         return diff;
     }
 
@@ -933,7 +935,7 @@ class Searcher {
             mean[i] /= n.n_witness;
         }
         double best = -1;
-        for (int w = n.n_witness - 1; w >= 0 && !(best > 1e-9); --w) {
+        for (int w = n.n_witness - 1; w >= 0 && !(best > p_.deep); --w) {
             const double *x = Vertex::x(n.witness[w].vertex), *e = Vertex::edges(n.witness[w].vertex, dp_);
             double square = 0;
             double scale[65 + PACK] = {};
@@ -956,7 +958,7 @@ class Searcher {
             const double room = depth(trial);
             if (room > best) best = room, std::copy(trial, trial + d_, v);
         }
-        if (!(best > 1e-9)) deepen(v, best);
+        if (!(best > p_.deep)) deepen(v, best);
         return v;
     }
 
@@ -1010,6 +1012,8 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     p.split = std::move(split);
     p.floors = std::move(floors);
     p.geometric = geometric * 2 * std::sqrt((double)d);
+    for (int i = 0; i < d; ++i)  // in the caller's coordinates a point is rounded by that much
+        p.deep = std::max(p.deep, 64 * 2.3e-16 * std::abs(p.frame.c[i]) / p.frame.h[i]);
     p.maps = maps;
     p.rows = keep_rows;
     p.near = std::move(near);

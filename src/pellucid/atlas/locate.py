@@ -31,8 +31,9 @@ def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
     if x.shape[1] == d:
         if atlas.domain.free is not None and d == k:      # the plane is the whole space: u is x, up to order
             return np.ascontiguousarray(x[:, [f[0] for f in atlas.domain.free]]), np.ones(len(x), dtype=bool)
-        u, distance = atlas.domain.coordinates(x)
-        return u, distance <= ON_PLANE * np.maximum(1.0, np.linalg.norm(x, axis=1))
+        finite = np.isfinite(x).all(axis=1)
+        u, in_plane = atlas.domain.holds(np.where(finite[:, None], x, 0.0), ON_PLANE)
+        return u, in_plane & finite
     if x.shape[1] == k:
         return x, np.ones(len(x), dtype=bool)
     raise DataError(f"points have {x.shape[1]} entries; {d} (features) or {k} (slice coordinates) are needed")

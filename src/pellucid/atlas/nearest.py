@@ -227,11 +227,13 @@ class Near:
             raise DomainError(f"x is outside the domain ({name}): distances are from a point of the domain")
         return u[0]
 
-    def search(self, *, keep: int | None, radius: float | None, max_seconds: float | None = None, avoid: int | None = None, only: int | None = None,
-               is_wide: bool = False, threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Found:
+    def search(self, *, keep: int | None, radius: float | None, max_seconds: float | None = None, avoid: int | None = None,
+               only: int | None = None, is_wide: bool = False, threads: int | None = None,
+               progress: Callable[[Progress], object] | None = None) -> Found:
         """Boxes around x, each larger than the one before, until `keep` regions or `radius` is reached or the domain is done.
 
-        avoid, only: pieces of this class are not wanted, or no others. is_wide: search the ball in the whole domain at once, deciding what is thin as an atlas of it does.
+        avoid, only: pieces of this class are not wanted, or no others. is_wide: search the ball in the whole domain at
+        once, deciding what is thin as an atlas of it does.
 
         Sound     what is left out of a box is farther than the ball inside it. Later boxes search the inner ones again: the last
                   one costs most.

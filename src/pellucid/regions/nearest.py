@@ -11,7 +11,7 @@ from .. import _core
 from ..chain.chain import Chain
 from ..chain.intervals import unit_intervals
 from ..errors import DomainError, Interrupted
-from ..geometry.halfspaces import bounding_box
+from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, thread_count
 from .native import native_chain
@@ -36,8 +36,8 @@ class NearTable:
 
 
 def near_regions(chain: Chain, G: np.ndarray, h: np.ndarray, at: np.ndarray, weight: np.ndarray, *, norm: float, radius: float,
-                 floors: Sequence[np.ndarray], split: Split = None, keep: int | None = None, avoid: int | None = None, only: int | None = None,
-                 max_seconds: float | None = None, threads: int | None = None,
+                 floors: Sequence[np.ndarray], split: Split = None, keep: int | None = None, avoid: int | None = None,
+                 only: int | None = None, max_seconds: float | None = None, threads: int | None = None,
                  progress: Callable[[Progress], object] | None = None) -> NearTable:
     """Every linear region of `chain` over { u : G u <= h } whose distance |weight (u - at)|_norm from `at` is at most `radius`.
 
@@ -54,7 +54,7 @@ def near_regions(chain: Chain, G: np.ndarray, h: np.ndarray, at: np.ndarray, wei
     G, h = _constraints(chain, G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
-    lower, upper = bounding_box(G, h)
+    lower, upper = roomy_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
     try:
         run = _core.near_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
