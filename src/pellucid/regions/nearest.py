@@ -13,7 +13,7 @@ from ..chain.intervals import unit_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
-from .budgets import Progress, thread_count
+from .budgets import Progress, native_budgets
 from .native import native_chain
 from .planar import _TICK, Split
 from .search import _constraints, _mode
@@ -56,18 +56,18 @@ def near_regions(chain: Chain, G: np.ndarray, h: np.ndarray, at: np.ndarray, wei
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = roomy_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
+    _, seconds, _, threads = native_budgets(None, max_seconds, None, threads)
     try:
         run = _core.near_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                              [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
                              ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, True, np.ascontiguousarray(at, dtype=np.float64),
                              np.ascontiguousarray(weight, dtype=np.float64), "inf" if norm == np.inf else f"{norm:g}", float(radius),
                              keep or 0, -1 if avoid is None else int(avoid),
-                             -1 if only is None else int(only), np.inf if max_seconds is None else max_seconds,
-                             thread_count(threads))
+                             -1 if only is None else int(only), seconds, threads)
     except ValueError as error:
         raise DomainError(str(error)) from None
-    run.start()
     try:
+        run.start()
         while not run.wait(_TICK):
             if progress is not None:
                 progress(Progress(*run.status()))
