@@ -12,7 +12,7 @@ from ..errors import Interrupted
 from ..geometry.milp import Optimum, Program
 from ..regions import Encoding, encode
 from ..tolerance import SOLVER
-from .question import Found, Question, Reached
+from .question import NEAR, Found, Question, Reached, best_of
 
 TIGHTENING = 0.3
 """Share of the time that linear programmes for the ranges of units may take, where there is a limit."""
@@ -138,10 +138,12 @@ def _polished(asked: Question, program: Program, encoding: Encoding, best: Optim
             tries.append(found.x[encoding.inputs])
     X = asked.points(np.array(tries))
     values, excess = asked.values(X)
-    allowed = max(0.0, float(margins[1:].max(initial=0.0)))
-    keeps = excess <= 0 if (excess <= 0).any() else excess <= max(excess.min(), allowed)
-    keeps = np.flatnonzero(keeps)
-    k = keeps[np.argmax(values[keeps])]
+    for allowed in (0.0, float(margins[1:].max(initial=0.0))):
+        k = best_of(values, excess, allowed)
+        if k is not None and best.value - values[k] <= NEAR * (1 + abs(best.value)):
+            return X[k], float(values[k])
+    k = best_of(values, excess, max(0.0, float(excess.min())))
+    assert k is not None, "bug: some point misses the rows least"
     return X[k], float(values[k])
 
 

@@ -12,7 +12,7 @@ from ..chain import UNIT, Chain, Rounding, Selection, deviation, deviation_bound
 from ..errors import Interrupted
 from ..geometry import Slice
 from ..regions import Progress, Table, enumerate_search, support, unpack_codes
-from .question import Found, Question, Reached
+from .question import NEAR, Found, Question, Reached, best_of
 
 SHARP = 20_000
 """Regions whose models get an error bound of their own; the others are far from the optimum, or share the wide one."""
@@ -32,9 +32,6 @@ AUTO_BYTES = 1 << 30
 ROOM = 1e-11
 """How far inside their constraints points are looked for first, relative to the size of these: a hundred times what the simplex may
 overstep a row by."""
-
-NEAR = 1e-6
-"""A point as near as this to the bound, relative, is good enough: none is looked for on the constraints themselves."""
 
 LOOKED_AT = 64
 """Regions whose best points are tried on the network itself."""
@@ -192,10 +189,5 @@ def _best_point(asked: Question, u: np.ndarray, allowed: float = 0.0) -> tuple[n
         return None
     X = asked.points(u)
     values, excess = asked.values(X)
-    keeps = np.flatnonzero(excess <= 0)
-    if not len(keeps):
-        keeps = np.flatnonzero(excess <= allowed)
-    if not len(keeps):
-        return None
-    k = keeps[np.argmax(values[keeps])]
-    return X[k], float(values[k])
+    k = best_of(values, excess, allowed)
+    return None if k is None else (X[k], float(values[k]))
