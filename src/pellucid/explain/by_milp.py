@@ -109,16 +109,16 @@ def _found(asked, program: Program, encoding: Encoding, best: Optimum, cost, col
              "that is in it")
     if best.status == "infeasible":
         return Found(None, np.nan, -np.inf, True, True, "", terms, figures)
-    point = _polished(asked, program, encoding, best, cost, columns, margins) if best.x is not None else None
-    x, value = point if point is not None else (None, np.nan)
+    x = _polished(asked, program, encoding, best, cost, columns, margins) if best.x is not None else None
+    value, excess = (float(v[0]) for v in asked.values(x[None])) if x is not None else (float("nan"), 0.0)
     bound = min(best.bound + margin, asked.interval_bound())
-    figures["excess"] = 0.0 if x is None else max(0.0, float(asked.values(x[None])[1][0]))
+    figures["excess"] = max(0.0, excess)
     done = best.status == "optimal"
     reason = "" if done else "max_seconds ran out"
     return Found(x, value, max(bound, value) if x is not None else bound, False, done, reason, terms, figures)
 
 
-def _polished(asked: Question, program: Program, encoding: Encoding, best: Optimum, cost, columns, margins):
+def _polished(asked: Question, program: Program, encoding: Encoding, best: Optimum, cost, columns, margins) -> np.ndarray:
     """The best point with the code that was found, by a linear programme; first with room inside the rows, then without."""
     held = program.copy()
     encoding.fix(held, encoding.code(best.x))
@@ -141,10 +141,10 @@ def _polished(asked: Question, program: Program, encoding: Encoding, best: Optim
     for allowed in (0.0, float(margins[1:].max(initial=0.0))):
         k = best_of(values, excess, allowed)
         if k is not None and best.value - values[k] <= NEAR * (1 + abs(best.value)):
-            return X[k], float(values[k])
+            return X[k]
     k = best_of(values, excess, max(0.0, float(excess.min())))
     assert k is not None, "bug: some point misses the rows least"
-    return X[k], float(values[k])
+    return X[k]
 
 
 def solver_margin(encoding: Encoding) -> np.ndarray:

@@ -141,8 +141,9 @@ def by_regions(asked: Question, explored: Explored) -> Found:
     figures = explored.figures | {"model error": error, "seconds": asked.seconds}
     if best is None:
         return Found(None, float("nan"), bound, bound == -np.inf, True, "", _TERMS, figures)
-    figures["excess"] = max(0.0, float(asked.values(best[0][None])[1][0]))
-    return Found(best[0], best[1], max(bound, best[1]), False, True, "", _TERMS, figures)
+    value, excess = (float(v[0]) for v in asked.values(best[0][None]))
+    figures["excess"] = max(0.0, excess)
+    return Found(best[0], value, max(bound, value), False, True, "", _TERMS, figures)
 
 
 def _candidates(bounds, possible, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -166,11 +167,11 @@ def _sharp(asked: Question, explored: Explored, chosen, direction, offset, size)
     bounds = bounds[kept] + error[kept, 0]
     top, order = float(bounds.max()), kept[np.argsort(-bounds, kind="stable")][:LOOKED_AT]
     best = None
-    for room in (-1.0, 0.0) if len(asked.rows) else (0.0,):
-        # first strictly inside the rows, so that the network agrees; then on them, where they leave no room
+    for room in (-1.0, 0.0, 1.0) if len(asked.rows) else (0.0,):
+        # first strictly inside the rows, so that the network agrees; then on them, to rounding, where they leave no room
         slack = np.maximum(error[order, 1:], ROOM * (1 + size[1:]))
         _, values, points = explored.solve(coef[order], intercept[order], room * slack, chosen[order], False)
-        found = _attained(asked, points, values, np.arange(len(order)), float(slack.max(initial=0.0)) if room == 0 else 0.0)
+        found = _attained(asked, points, values, np.arange(len(order)), 0.0 if room < 0 else 2 * float(slack.max(initial=0.0)))
         if found is not None and (best is None or found[1] > best[1]):
             best = found
         if best is not None and top - best[1] <= NEAR * (1 + abs(top)):
