@@ -192,6 +192,21 @@ def test_constraints_on_inputs_cut_the_domain(rng):
         assert none.gap == 0
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_constraints_without_room_hold_to_rounding(engine, rng):
+    net = relu_network(random_layers(rng, [2, 8, 6, 2]))
+    box = pel.Box([-1, -1], [1, 1])
+    level = float(net(np.zeros((1, 2)))[0, 0])
+    best = pel.maximise(net, 1, box, [pel.output(0) <= level, pel.output(0) >= level], engine=engine)      # a curve
+    assert best.status is pel.Status.PROVED
+    assert best.gap < 1e-5
+    assert abs(best.outputs[0] - level) < 1e-6
+    assert net(np.zeros((1, 2)))[0, 1] <= best.bound
+    constant = relu_network([(np.zeros((1, 2)), np.ones(1))])
+    tight = pel.maximise(constant, pel.feature(0), box, [pel.output(0) <= 1, 0 * pel.output(0) <= 0], engine=engine)
+    np.testing.assert_allclose(tight.value, 1, atol=1e-9)
+
+
 def test_no_time_at_all(rng):
     net = relu_network(random_layers(rng, [3, 8, 6, 1]))
     for engine in (*ENGINES, "auto"):
