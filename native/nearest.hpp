@@ -106,7 +106,9 @@ class Projector {
     double bound(const Cuts& cuts) const;
     int worst_row(const Cuts& cuts, double* violation);
     double euclidean(const Cuts& cuts, double stop);
-    bool solve(int k, double* x);
+    bool factor(int k);
+    void solve(int k, double* x) const;
+    void settle(const Cuts& cuts);
     double polyhedral(const Cuts& cuts, double stop);
     void lifted(const Cuts& cuts, int id, double* row, double* rhs) const;
     bool invert(const Cuts& cuts);
