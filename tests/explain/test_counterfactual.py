@@ -226,3 +226,29 @@ def test_answers_are_saved_and_shown(credit, applicants, tmp_path):
     assert '"status": "proved"' in found.save(tmp_path / "answer.json").read_text()
     assert "feature" in found._repr_html_()
     assert found.certificate.claim.startswith("the row is given a class other than")
+
+
+def test_ctrl_c_gives_the_best_so_far(rng, monkeypatch):
+    from pellucid.geometry.milp import Program
+
+    net = relu_network(random_layers(rng, [3, 6, 2]), "softmax")
+    box, x, solve = pel.Box(-3 * np.ones(3), 3 * np.ones(3)), np.zeros(3), Program.minimise
+
+    def interrupted(self, *args, **more):
+        found = solve(self, *args, **more)
+        if self.integer.any() and found.status == "optimal":
+            raise pel.Interrupted(found)
+        return found
+
+    monkeypatch.setattr(Program, "minimise", interrupted)
+    with pytest.raises(pel.Interrupted) as stopped:
+        pel.counterfactual(net, x, domain=box, n=3)
+    best = stopped.value.partial
+    assert net.decide(best.witness[None])[0] != net.decide(x[None])[0]
+    with pytest.raises(pel.Interrupted) as stopped:
+        pel.contrastive_reason(net, x, box)
+    assert stopped.value.partial.value is not None
+    with pytest.raises(ValueError, match="cannot be negative"):
+        pel.counterfactual(net, x, domain=box, max_seconds=-1)
+    with pytest.raises(pel.DomainError, match="p=0 counts changes of any size"):
+        pel.counterfactual(net, x, p=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..certificate import Certificate, Status
-from ..errors import DataError
+from ..errors import DataError, DomainError
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from ..tolerance import PROVED_GAP
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, Target, class_number, contest_of, row_of
 from .distance import Distance, scales
 from .features import OneHot
@@ -131,21 +131,23 @@ def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box 
     contest = contest_of(net, threshold)
     row = row_of(net, x)
     _check(p, margin, n)
+    if p == 0 and domain is None:
+        raise DomainError("p=0 counts changes of any size, so it needs a domain: give domain=Box(lower, upper), or Box.of(data)")
     now = int(contest.decide(row)[0])
     target = Target(contest, now, None if to is None else class_number(net, to), float(margin))
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
+    clock = Clock.of(max_seconds)
     whole = space_of(net, _everywhere(net, row) if domain is None else domain, integer=integer, one_hot=one_hot)
     scale = scales(whole, scale, by_range=domain is not None)
     space = _constrained(whole, row, fixed, monotone or {})
     if domain is None:
-        found = _widening(space, row, p, scale, target, n, deadline, tighten)
+        found = _widening(space, row, p, scale, target, n, clock, tighten)
     else:
-        found = nearest_rows(Distance(space, row, p, scale), target, n=n, deadline=deadline, tighten=tighten)
+        found = nearest_rows(Distance(space, row, p, scale), target, clock=clock, n=n, tighten=tighten)
     infimum = found[0].bound
     if margin > 0 and found[0].row is not None:
-        infimum = _infimum(space, row, p, scale, replace(target, margin=0.0), found[0], deadline, tighten)
+        infimum = _infimum(space, row, p, scale, replace(target, margin=0.0), found[0], clock, tighten)
     answers = [_answer(space, row, p, scale, target, one, infimum if k == 0 else one.bound, k) for k, one in enumerate(found)]
-    return replace(answers[0], others=tuple(a for a in answers[1:]))
+    return clock.told(replace(answers[0], others=tuple(answers[1:])))
 
 
 def _check(p: float, margin: float, n: int) -> None:
@@ -178,18 +180,19 @@ def _constrained(space: Space, x: np.ndarray, fixed, monotone: Mapping) -> Space
     return space.within(lower, upper)
 
 
-def _widening(space: Space, x, p, scale, target: Target, n: int, deadline: float, tighten: str) -> list[Nearest]:
+def _widening(space: Space, x, p, scale, target: Target, n: int, clock: Clock, tighten: str) -> list[Nearest]:
     """Without a domain: balls that grow until one holds all n; a row at distance r lies within r scales in each feature."""
     radius, found = 1.0, []
     while radius <= FARTHEST:
-        found = nearest_rows(Distance(_ball(space, x, scale, radius), x, p, scale), target, n=n, deadline=deadline, tighten=tighten)
+        found = nearest_rows(Distance(_ball(space, x, scale, radius), x, p, scale), target, clock=clock, n=n, tighten=tighten)
         last = found[-1]
-        if time.perf_counter() > deadline:
+        if clock.is_over:
             break
-        if len(found) == n and last.row is not None and (p == 0 or last.value <= radius):
+        if len(found) == n and last.row is not None and last.value <= radius:
             return found
-        radius = max(4 * radius, float(last.value) if last.row is not None and p != 0 else 0.0)
-    return [one if one.row is not None and p != 0 and one.value <= radius else replace(one, complete=False) for one in found]
+        radius = max(4 * radius, float(last.value) if last.row is not None else 0.0)
+    out = f"nothing within {radius:.2g} scales was found" if not clock.is_over else clock.reason
+    return [one if one.row is not None and one.value <= radius else replace(one, complete=False, reason=out) for one in found]
 
 
 def _ball(space: Space, x, scale, radius: float) -> Space:
@@ -205,10 +208,10 @@ def _ball(space: Space, x, scale, radius: float) -> Space:
     return replace(space, lower=lower, upper=upper)
 
 
-def _infimum(space, x, p, scale, target: Target, found: Nearest, deadline: float, tighten: str) -> float:
+def _infimum(space, x, p, scale, target: Target, found: Nearest, clock: Clock, tighten: str) -> float:
     """A bound below every row of the class; within the ball of what was found, which holds them all."""
     near = _ball(space, x, scale, found.value) if p != 0 else space
-    return nearest_rows(Distance(near, x, p, scale), target, n=1, deadline=deadline, tighten=tighten)[0].bound
+    return nearest_rows(Distance(near, x, p, scale), target, clock=clock, tighten=tighten)[0].bound
 
 
 def _answer(space, x, p, scale, target: Target, found: Nearest, infimum: float, rank: int) -> Counterfactual:
@@ -223,7 +226,8 @@ def _answer(space, x, p, scale, target: Target, found: Nearest, infimum: float, 
 def _certificate(target: Target, found: Nearest, gap: float, rank: int) -> Certificate:
     """What is claimed of a nearest row."""
     other = ", and changes another set of features," if rank else ""
-    figures = {"bound": found.bound, "seconds": found.seconds, "programmes": found.programmes, "binaries": found.binaries}
+    figures = {"bound": found.bound, "seconds": found.seconds, "programmes": found.programmes, "binaries": found.binaries,
+               "solver margin": found.solver_margin}
     if found.row is None:
         claim = f"no row of the domain{other} is given {target.words} ({TO_TOLERANCE})"
         if found.complete:

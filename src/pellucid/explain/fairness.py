@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..errors import DataError
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, contest_of
 from .features import OneHot
 from .pairs import SAMPLES, Comparison, Found
@@ -81,9 +81,9 @@ def fair(net: Network, protected: int | str | Sequence[int | str], domain: Box |
     own = space.numbers(protected)
     if not own:
         raise DataError("protected: name a feature at least")
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
-    task = Comparison(space, contest, own, margin, strongest, deadline, tighten)
-    return _answer(task, task.run())
+    clock = Clock.of(max_seconds)
+    task = Comparison(space, contest, own, margin, strongest, clock, tighten)
+    return clock.told(_answer(task, task.run()))
 
 
 def _answer(task: Comparison, found: Found) -> Fairness:

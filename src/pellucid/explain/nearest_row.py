@@ -12,6 +12,7 @@ from ..chain import Chain, Elementwise, chain_of, unit_maps
 from ..geometry.milp import Optimum, Program
 from ..regions.milp import Encoding, encode
 from ..tolerance import LEAD_SLACK, PROVED_GAP, SOLVER
+from .clock import Clock
 from .contest import Need, Target
 from .distance import Distance, DistanceColumns, enter_distance
 from .space import Columns, Space, enter, rounded
@@ -26,7 +27,8 @@ LEAD_TRIES = 6
 @dataclass(frozen=True, eq=False)
 class Nearest:
     """row: (d,) or None; value: its distance. bound: no row is nearer. complete: the search came to its end (for row None: there
-    is none). reason: what is left open."""
+    is none). reason: what is left open. solver_margin: how much the bound may be too large where every multiplier of the solver
+    keeps its sign to SOLVER only."""
 
     row: np.ndarray | None
     value: float
@@ -36,20 +38,21 @@ class Nearest:
     seconds: float
     programmes: int
     binaries: int
+    solver_margin: float = 0.0
 
 
-def nearest_rows(distance: Distance, target: Target, *, n: int = 1, deadline: float = np.inf, tighten: str = "intervals") -> list[Nearest]:
+def nearest_rows(distance: Distance, target: Target, *, clock: Clock, n: int = 1, tighten: str = "intervals") -> list[Nearest]:
     """The n nearest rows of the distance's space that hit the target; fewer where no more are found.
 
     Gives     at least one Nearest; the last may have no row. Each further one leaves a feature as it is that an earlier changes.
     Sound     rows are evaluated by the network; bounds are those of the solver, for leads smaller by LEAD_SLACK.
     """
-    search = _search(distance, target, indicators=n > 1, deadline=deadline, tighten=tighten)
+    search = _search(distance, target, indicators=n > 1, clock=clock, tighten=tighten)
     found = []
     for _ in range(n):
         one = search.nearest()
         found.append(one)
-        if one.row is None or time.perf_counter() > deadline:
+        if one.row is None or clock.is_over:
             break
         changed = distance.changed(one.row)
         if not changed:
@@ -59,10 +62,10 @@ def nearest_rows(distance: Distance, target: Target, *, n: int = 1, deadline: fl
     return found
 
 
-def any_row(space: Space, x: np.ndarray, target: Target, *, deadline: float = np.inf, tighten: str = "intervals") -> Nearest:
+def any_row(space: Space, x: np.ndarray, target: Target, *, clock: Clock, tighten: str = "intervals") -> Nearest:
     """Any row of a space that hits the target; row None and complete: there is none."""
     distance = Distance(space, x, 1, np.ones(len(space.features)))
-    return _search(distance, target, indicators=False, deadline=deadline, tighten=tighten).any_row()
+    return _search(distance, target, indicators=False, clock=clock, tighten=tighten).any_row()
 
 
 @dataclass(eq=False)
@@ -76,7 +79,7 @@ class _Search:
     encoding: Encoding
     need: Need
     objective: DistanceColumns
-    deadline: float
+    clock: Clock
     programmes: int = 0
 
     def nearest(self) -> Nearest:
@@ -99,7 +102,7 @@ class _Search:
             if row is not None and (best is None or self.distance(row) < self.distance(best)):
                 best = row
             if found.status != "optimal":
-                return self._told(best, bound, False, began, "time ran out")
+                return self._told(best, bound, False, began, self.clock.reason)
             if best is not None and self._closed(best, bound):
                 return self._told(best, bound, True, began, "")
             if row is None and not more:
@@ -119,7 +122,7 @@ class _Search:
             if found.status == "infeasible":
                 return self._told(None, np.inf, not more, began, f"rows have the lead only when {LEAD_SLACK:g} is forgiven" if more else "")
             if found.x is None:
-                return self._told(None, 0.0, False, began, "time ran out")
+                return self._told(None, 0.0, False, began, self.clock.reason)
             row, _ = self._made_exact(found)
             if row is not None:
                 return self._told(row, 0.0, True, began, "")
@@ -127,8 +130,8 @@ class _Search:
 
     def _solve(self, cost: np.ndarray | None = None) -> Optimum:
         self.programmes += 1
-        left = None if np.isinf(self.deadline) else max(self.deadline - time.perf_counter(), 0.0)
-        return self.program.minimise(self.objective.cost if cost is None else cost, self.objective.columns, max_seconds=left)
+        cost = self.objective.cost if cost is None else cost
+        return self.clock.solved(lambda: self.program.minimise(cost, self.objective.columns, max_seconds=self.clock.left))
 
     def _closed(self, row: np.ndarray, bound: float) -> bool:
         value = self.distance(row)
@@ -137,7 +140,7 @@ class _Search:
     def _told(self, best, bound: float, complete: bool, began: float, reason: str) -> Nearest:
         value = np.inf if best is None else self.distance(best)
         return Nearest(best, value, min(bound, value), complete, reason, time.perf_counter() - began, self.programmes,
-                       int(self.program.integer.sum()))
+                       int(self.program.integer.sum()), self.program.dual_margin())
 
     # ---- a row that has the class when the network itself is asked
     def _made_exact(self, found: Optimum) -> tuple[np.ndarray | None, list[np.ndarray]]:
@@ -235,14 +238,13 @@ class _Search:
         return {k for k, c in enumerate(changed) if c >= 0 and found.x[c] < 0.5}
 
 
-def _search(distance: Distance, target: Target, *, indicators: bool, deadline: float, tighten: str) -> _Search:
+def _search(distance: Distance, target: Target, *, indicators: bool, clock: Clock, tighten: str) -> _Search:
     space, program = distance.space, Program()
     columns = enter(space, program)
-    left = None if np.isinf(deadline) else max(deadline - time.perf_counter(), 0.0)
-    encoding = encode(chain_of(space.net), program, columns.x, space.lower, space.upper, tighten=tighten, max_seconds=left)
+    encoding = encode(chain_of(space.net), program, columns.x, space.lower, space.upper, tighten=tighten, max_seconds=clock.left)
     need = target.enter(program, encoding)
     objective = enter_distance(distance, program, columns, indicators=indicators)
-    return _Search(distance, target, program, columns, encoding, need, objective, deadline)
+    return _Search(distance, target, program, columns, encoding, need, objective, clock)
 
 
 def _region(chain: Chain, code: np.ndarray, target: Target, y: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
