@@ -54,7 +54,7 @@ class ContrastiveReason(Answer):
 
 def contrastive_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, to: int | str | None = None, n: int = 1,
                        integer: Sequence[int | str] = (), one_hot: OneHot = (), threshold: float = 0.5,
-                       max_seconds: float | None = None, tighten: str = "intervals") -> ContrastiveReason:
+                       max_seconds: float | None = None, tighten: str = "intervals", solver: str = "highs") -> ContrastiveReason:
     """The fewest features whose freedom, all others as in x, allows another decision within the domain (SPEC 5).
 
     x: a row of the domain, as network inputs or raw. to: another decision than now (None), or this one. n: how many reasons; each
@@ -71,7 +71,7 @@ def contrastive_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, to:
     clock = Clock.of(max_seconds)
     now = int(contest.decide(row)[0])
     target = Target(contest, now, None if to is None else class_number(net, to), 0.0)
-    found = nearest_rows(Distance(space, row, 0, np.ones(len(space.features))), target, clock=clock, n=n, tighten=tighten)
+    found = nearest_rows(Distance(space, row, 0, np.ones(len(space.features))), target, clock=clock, n=n, tighten=tighten, solver=solver)
     answers = [_contrastive(space, row, target, one, k) for k, one in enumerate(found)]
     return clock.told(replace(answers[0], others=tuple(answers[1:])))
 

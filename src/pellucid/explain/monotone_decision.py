@@ -56,11 +56,12 @@ class MonotoneDecision(Answer):
 
 def monotone_decision(net: Network, feature: int | str, domain: Box | Slice | NamedSlice, to: int | str = -1, *, direction: str = "up",
                       margin: float = 0.0, strongest: bool = False, integer: Sequence[int | str] = (), one_hot: OneHot = (),
-                      threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "lp") -> MonotoneDecision:
+                      threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "lp",
+                      solver: str = "highs") -> MonotoneDecision:
     """Is the decision `to` never lost when `feature` alone goes up (or down), anywhere in the domain?
 
     to: a class by name or number (the last one). margin, strongest: as for `fair`. integer, one_hot, threshold, max_seconds,
-    tighten: as for `counterfactual`; unlike an enumeration of regions this respects categories and whole numbers.
+    tighten, solver: as for `counterfactual`; unlike an enumeration of regions this respects categories and whole numbers.
 
     Needs     a piecewise linear classifier; a feature that is a number.
     Gives     MonotoneDecision. PROVED (True): no pair of rows loses the decision with both leads above margin + LEAD; REFUTED (False)
@@ -75,7 +76,7 @@ def monotone_decision(net: Network, feature: int | str, domain: Box | Slice | Na
     if space.features[k].is_category:
         raise DataError(f"'{space.names[k]}' is a category, and goes neither up nor down")
     clock = Clock.of(max_seconds)
-    found = Comparison(space, contest, [k], margin, strongest, clock, tighten, WAYS[direction], lost).run()
+    found = Comparison(space, contest, [k], margin, strongest, clock, tighten, WAYS[direction], lost, solver).run()
     name, decision = space.names[k], contest.name(lost)
     claim = f"class '{decision}' is never lost as {name} alone goes {direction}"
     figures = {"programmes": found.programmes, "bound": found.bound, "drawn": SAMPLES}

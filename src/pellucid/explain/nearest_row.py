@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -19,6 +19,9 @@ from .space import Columns, Space, enter, rounded
 
 MOST_ROUNDS = 200
 """Programmes that a Euclidean distance may take; each round closes the gap of one region at least."""
+
+GUARD = 2048
+"""Rows drawn to test what a solver says."""
 
 LEAD_TRIES = 6
 """How often more lead is asked for (ten times more each time, from SOLVER on) until a solver's row has it when the network is asked."""
@@ -41,16 +44,17 @@ class Nearest:
     solver_margin: float = 0.0
 
 
-def nearest_rows(distance: Distance, target: Target, *, clock: Clock, n: int = 1, tighten: str = "intervals") -> list[Nearest]:
+def nearest_rows(distance: Distance, target: Target, *, clock: Clock, n: int = 1, tighten: str = "intervals",
+                 solver: str = "highs") -> list[Nearest]:
     """The n nearest rows of the distance's space that hit the target; fewer where no more are found.
 
     Gives     at least one Nearest; the last may have no row. Each further one leaves a feature as it is that an earlier changes.
     Sound     rows are evaluated by the network; bounds are those of the solver, for leads smaller by LEAD_SLACK.
     """
-    search = _search(distance, target, indicators=n > 1, clock=clock, tighten=tighten)
+    search = _search(distance, target, indicators=n > 1, clock=clock, tighten=tighten, solver=solver)
     found = []
     for _ in range(n):
-        one = search.nearest()
+        one = search.nearest() if found else search.guarded(search.nearest())
         found.append(one)
         if one.row is None or clock.is_over:
             break
@@ -62,10 +66,11 @@ def nearest_rows(distance: Distance, target: Target, *, clock: Clock, n: int = 1
     return found
 
 
-def any_row(space: Space, x: np.ndarray, target: Target, *, clock: Clock, tighten: str = "intervals") -> Nearest:
+def any_row(space: Space, x: np.ndarray, target: Target, *, clock: Clock, tighten: str = "intervals",
+            solver: str = "highs") -> Nearest:
     """Any row of a space that hits the target; row None and complete: there is none."""
     distance = Distance(space, x, 1, np.ones(len(space.features)))
-    return _search(distance, target, indicators=False, clock=clock, tighten=tighten).any_row()
+    return _search(distance, target, indicators=False, clock=clock, tighten=tighten, solver=solver).any_row()
 
 
 @dataclass(eq=False)
@@ -80,6 +85,7 @@ class _Search:
     need: Need
     objective: DistanceColumns
     clock: Clock
+    solver: str
     programmes: int = 0
 
     def nearest(self) -> Nearest:
@@ -113,6 +119,21 @@ class _Search:
                 self.objective.cut(parts)
         return self._told(best, bound, best is not None, began, "the bound cannot be met to the solver's tolerance")
 
+    def guarded(self, found: Nearest) -> Nearest:
+        """The same, but no longer complete where a row drawn at random refutes it: solvers have faults of their own."""
+        distance = self.distance
+        near = distance.space if found.row is None else distance.space.around(distance.x, distance.scale, found.value)
+        X = near.sample(GUARD, np.random.default_rng(0))
+        if distance.space.contains(distance.x)[0]:
+            X = np.vstack([X, distance.x])
+        hits = X[self.target.holds(X)] if len(X) else X
+        values = np.array([distance(row) for row in hits])
+        if not len(hits) or values.min() >= found.bound - SOLVER * (1 + values.min()):
+            return found
+        row, least = hits[values.argmin()], float(values.min())
+        best, value = (row, least) if least < found.value else (found.row, found.value)
+        return replace(found, row=best, value=value, bound=0.0, complete=False, reason="a row drawn at random refutes the solver's bound")
+
     def any_row(self) -> Nearest:
         """Whether there is a row at all: as soon as one is found, it will do."""
         began = time.perf_counter()
@@ -131,7 +152,8 @@ class _Search:
     def _solve(self, cost: np.ndarray | None = None) -> Optimum:
         self.programmes += 1
         cost = self.objective.cost if cost is None else cost
-        return self.clock.solved(lambda: self.program.minimise(cost, self.objective.columns, max_seconds=self.clock.left))
+        return self.clock.solved(lambda: self.program.minimise(cost, self.objective.columns, max_seconds=self.clock.left,
+                                                               solver=self.solver))
 
     def _closed(self, row: np.ndarray, bound: float) -> bool:
         value = self.distance(row)
@@ -238,13 +260,13 @@ class _Search:
         return {k for k, c in enumerate(changed) if c >= 0 and found.x[c] < 0.5}
 
 
-def _search(distance: Distance, target: Target, *, indicators: bool, clock: Clock, tighten: str) -> _Search:
+def _search(distance: Distance, target: Target, *, indicators: bool, clock: Clock, tighten: str, solver: str) -> _Search:
     space, program = distance.space, Program()
     columns = enter(space, program)
     encoding = encode(chain_of(space.net), program, columns.x, space.lower, space.upper, tighten=tighten, max_seconds=clock.left)
     need = target.enter(program, encoding)
     objective = enter_distance(distance, program, columns, indicators=indicators)
-    return _Search(distance, target, program, columns, encoding, need, objective, clock)
+    return _Search(distance, target, program, columns, encoding, need, objective, clock, solver)
 
 
 def _region(chain: Chain, code: np.ndarray, target: Target, y: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,7 @@ class Comparison:
     tighten: str
     way: int = 0
     lost: int | None = None
+    solver: str = "highs"
 
     @property
     def enough(self) -> float:
@@ -178,7 +179,7 @@ def _compare(task: Comparison, one: Space, two: Space, least: float) -> tuple[Op
     def stop(value: float, bound: float) -> bool:
         return -np.inf < bound <= task.enough or (value > task.enough and not task.strongest)
 
-    found = task.clock.solved(lambda: program.maximise(np.ones(1), lead, max_seconds=task.clock.left, stop=stop))
+    found = task.clock.solved(lambda: program.maximise(np.ones(1), lead, max_seconds=task.clock.left, stop=stop, solver=task.solver))
     if found.x is None:
         return found, None
     return found, _pair(task, program, found, x, y, one, two, lead)

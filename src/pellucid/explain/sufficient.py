@@ -65,12 +65,12 @@ def _short(value: float | str) -> str:
 
 def sufficient_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, smallest: bool = False, order: Sequence[int | str] = (),
                       integer: Sequence[int | str] = (), one_hot: OneHot = (), threshold: float = 0.5, max_seconds: float | None = None,
-                      tighten: str = "intervals") -> SufficientReason:
+                      tighten: str = "intervals", solver: str = "highs") -> SufficientReason:
     """Features that alone force the decision at x over the domain: an abductive explanation (SPEC 5).
 
     x: a row of the domain, as network inputs or raw. smallest: with the fewest features of all; else such that none can be left
     out. order: features to try to leave out first; the others follow by how little they can change. integer, one_hot,
-    threshold, max_seconds, tighten: as for `counterfactual`; categories count as one feature.
+    threshold, max_seconds, tighten, solver: as for `counterfactual`; categories count as one feature.
 
     Needs     a piecewise linear classifier; x inside the domain.
     Gives     SufficientReason: PROVED where it is enough, and minimal; UNKNOWN where a programme ran out of time or could not be
@@ -82,7 +82,7 @@ def sufficient_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, smal
     for k in range(len(space.features)):
         space.check_value(row, k)
     clock = Clock.of(max_seconds)
-    task = _Freeing(space, row, Target(contest, int(contest.decide(row)[0]), None, 0.0), clock, tighten)
+    task = _Freeing(space, row, Target(contest, int(contest.decide(row)[0]), None, 0.0), clock, tighten, solver)
     first = list(dict.fromkeys(space.number(a) for a in order))
     found = task.smallest() if smallest else task.minimal([*first, *(k for k in task.by_influence() if k not in first)])
     return clock.told(replace(_sufficient(task, found, smallest), threshold=threshold))
@@ -107,6 +107,7 @@ class _Freeing:
     target: Target
     clock: Clock
     tighten: str
+    solver: str = "highs"
     programmes: int = 0
 
     def __post_init__(self):
@@ -136,7 +137,8 @@ class _Freeing:
         if not free:
             return Nearest(None, np.inf, np.inf, True, "", 0.0, 0, 0)
         self.programmes += 1
-        found = any_row(self._part(free), self.x, self.target, clock=self.clock, tighten=self.tighten)
+        found = any_row(self._part(free), self.x, self.target, clock=self.clock, tighten=self.tighten,
+                        solver=self.solver)
         if found.row is not None:
             self.rows.append(found.row)
         return found
