@@ -14,6 +14,7 @@ import argparse
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +306,8 @@ def main() -> None:
     args = parser.parse_args()
     if not (args.data / "german_credit.csv").is_file():
         raise SystemExit(f"{args.data / 'german_credit.csv'} is not there: give the folder of the data with --data")
+    if not all(find_spec(name) for name in ("lime", "shap")):
+        raise SystemExit("LIME and SHAP are not installed: pip install '.[examples]'")
     args.out.mkdir(parents=True, exist_ok=True)
 
     tasks = [german_credit(args.data)] if args.quick else [german_credit(args.data), wine(args.data, args.wine)]

@@ -13,6 +13,7 @@ import argparse
 import time
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,8 @@ def main() -> None:
     args = parser.parse_args()
     if not args.data.is_file():
         raise SystemExit(f"{args.data} is not there: give ProPublica's compas-scores-two-years table with --data")
+    if not all(find_spec(name) for name in ("lime", "shap")):
+        raise SystemExit("LIME and SHAP are not installed: pip install '.[examples]'")
     args.out.mkdir(parents=True, exist_ok=True)
 
     X = compas(args.data, np.random.default_rng(args.seed))

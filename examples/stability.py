@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import feature_selection
@@ -288,6 +289,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one network, few repetitions, one second: does it run?")
     parser.add_argument("--out", type=Path, default=Path("out/stability"))
     args = parser.parse_args()
+    if not all(find_spec(name) for name in ("lime", "shap")):
+        raise SystemExit("LIME and SHAP are not installed: pip install '.[examples]'")
     args.out.mkdir(parents=True, exist_ok=True)
     repeats, seconds = (5, 0.5) if args.quick else (args.repeats, args.seconds)
     there = (args.data / "german_credit.csv").is_file()
