@@ -36,20 +36,21 @@ nb::object give(Column<To>& column, std::vector<size_t> shape) {
     return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
 }
 
+// The block of a result, freed with the last of the arrays that lie in it.
+inline nb::capsule owner_of(Block&& block) {
+    return nb::capsule(new Block(std::move(block)), [](void* p) noexcept { delete static_cast<Block*>(p); });
+}
+
+template <class T>
+nb::object lies_in(const nb::capsule& owner, T* data, std::initializer_list<size_t> shape) {
+    return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.begin(), owner));
+}
+
 template <class T>
 nb::object fresh(std::unique_ptr<T[]> block, std::vector<size_t> shape) {
     T* data = block.release();
     nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
     return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner));
-}
-
-inline FinalSplit final_split(const std::string& mode, In1<double> thresholds) {
-    using Mode = FinalSplit::Mode;
-    const Mode m = mode == "argmax"   ? Mode::argmax
-                   : mode == "top2"   ? Mode::top2
-                   : mode == "labels" ? Mode::labels
-                                      : Mode::none;
-    return {m, {thresholds.data(), thresholds.data() + thresholds.shape(0)}};
 }
 
 inline std::vector<std::vector<double>> columns(const std::vector<In1<double>>& arrays, double factor = 1) {
@@ -59,6 +60,35 @@ inline std::vector<std::vector<double>> columns(const std::vector<In1<double>>& 
         for (double& e : mine) e *= factor;
     }
     return out;
+}
+
+inline FinalSplit final_split(const std::string& mode, In1<double> thresholds, int outputs) {
+    using Mode = FinalSplit::Mode;
+    const Mode m = mode == "argmax"   ? Mode::argmax
+                   : mode == "top2"   ? Mode::top2
+                   : mode == "labels" ? Mode::labels
+                                      : Mode::none;
+    expect(m != Mode::none || mode == "none", "the split by outputs is none, argmax, top2 or labels");
+    expect(m != Mode::argmax || outputs >= 1, "a split by the largest output needs one");
+    expect(m != Mode::top2 || outputs >= 2, "a split by the two largest outputs needs two");
+    expect(m != Mode::labels || ((int)thresholds.shape(0) == outputs && outputs <= 31),
+           "labels need a threshold for each output, and at most 31");
+    return {m, {thresholds.data(), thresholds.data() + thresholds.shape(0)}};
+}
+
+inline Budget budget(int64_t max_rows, double max_seconds, int64_t max_bytes, int threads) {
+    expect(max_rows >= 0 && max_bytes >= 0 && max_seconds >= 0, "a budget is negative");
+    expect(threads >= 1, "at least one thread is needed");
+    return {max_rows, max_bytes, max_seconds, threads};
+}
+
+// The rounding floors times their factor.
+inline std::vector<std::vector<double>> tolerances(const std::vector<In1<double>>& floors, double factor,
+                                                   double geometric) {
+    expect(factor >= 0 && geometric >= 0 && geometric < 1e-2, "tolerances are small and not negative");
+    for (const auto& a : floors)
+        for (size_t i = 0; i < a.shape(0); ++i) expect(a.data()[i] >= 0, "a rounding floor is negative or no number");
+    return columns(floors, factor);
 }
 
 }  // namespace pellucid

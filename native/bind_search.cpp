@@ -19,11 +19,39 @@ SearchRun* make_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double
                     int64_t max_bytes, int threads) {
     expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
     expect((int)G.shape(1) == chain->inputs, "G has another dimension than the chain");
-    const Budget budget{max_rows, max_bytes, max_seconds, threads};
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + centre.shape(0)},
                          {half.data(), half.data() + half.shape(0)}, G.data(), h.data(), (int)G.shape(0),
-                         columns(floors, factor), columns(lower), columns(upper), geometric,
-                         final_split(mode, thresholds), maps, rows, budget);
+                         tolerances(floors, factor, geometric), columns(lower), columns(upper), geometric, split, maps,
+                         rows, budget(max_rows, max_seconds, max_bytes, threads));
+}
+
+// The same, for what is near the point `at` (in u): distances are |weight (u - at)|_norm.
+SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double> half, In2<double> G,
+                         In1<double> h, const std::vector<In1<double>>& floors, const std::vector<In1<double>>& lower,
+                         const std::vector<In1<double>>& upper, double factor, double geometric,
+                         const std::string& mode, In1<double> thresholds, bool maps, In1<double> at, In1<double> weight,
+                         const std::string& norm, double radius, int64_t keep, int avoid, double max_seconds,
+                         int threads) {
+    const size_t d = (size_t)chain->inputs;
+    expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
+    expect(G.shape(1) == d, "G has another dimension than the chain");
+    expect(at.shape(0) == d && weight.shape(0) == d && centre.shape(0) == d && half.shape(0) == d,
+           "the point, the weights or the bounding box do not fit the chain");
+    std::vector<double> v(d), w(d);
+    for (size_t i = 0; i < d; ++i) {
+        v[i] = (at.data()[i] - centre.data()[i]) / half.data()[i];
+        w[i] = weight.data()[i] * half.data()[i];
+        expect(w[i] > 0, "weights must be positive");
+    }
+    using Norm = Nearness::Norm;
+    const Norm p = norm == "2" ? Norm::two : norm == "1" ? Norm::one : Norm::infinite;
+    auto near = std::make_unique<Nearness>(p, std::move(v), std::move(w), radius, keep, avoid);
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    const Budget limits = budget(INT64_MAX, max_seconds, INT64_MAX, threads);
+    return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),
+                         h.data(), (int)G.shape(0), tolerances(floors, factor, geometric), columns(lower), columns(upper),
+                         geometric, split, maps, true, limits, std::move(near));
 }
 
 nb::dict take_result(SearchRun& run) {
@@ -56,6 +84,11 @@ nb::dict take_result(SearchRun& run) {
     result["pivots"] = s.pivots;
     result["cells"] = s.cells;
     result["rescued"] = s.rescued;
+    if (shape.near) {
+        result["distance"] = give<double>(r.distance, {k});
+        result["feet"] = give<double>(r.feet, {k, d});
+        result["rest_distance"] = out.rest_distance;
+    }
     return result;
 }
 
@@ -70,13 +103,15 @@ FacetProblem facet_problem(std::shared_ptr<Chain> chain, In1<double> centre, In1
     SpaceFrame frame{{centre.data(), centre.data() + centre.shape(0)}, {half.data(), half.data() + half.shape(0)}};
     expect((int)frame.c.size() == chain->inputs && frame.h.size() == frame.c.size(),
            "the bounding box does not fit the chain");
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
     return FacetProblem(std::move(chain), std::move(frame), G.data(), h.data(), (int)G.shape(0),
-                        columns(floors, factor), final_split(mode, thresholds));
+                        tolerances(floors, factor, 0), split);
 }
 
 RegionList region_list(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In1<int32_t> first,
-                       In1<int32_t> second) {
+                       In1<int32_t> second, int threads) {
     const size_t k = codes.shape(0);
+    expect(threads >= 1, "at least one thread is needed");
     expect((int)codes.shape(1) == p.chain->packing.words, "the codes have another number of words than the chain");
     expect(points.shape(0) == k && points.shape(1) == p.frame.c.size(), "one point a code, in u, is needed");
     for (const auto* column : {&first, &second})
@@ -87,7 +122,7 @@ RegionList region_list(const FacetProblem& p, In2<uint64_t> codes, In2<double> p
 
 nb::dict facets_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In1<int32_t> first,
                    In1<int32_t> second, bool neighbours, int threads) {
-    const RegionList list = region_list(p, codes, points, first, second);
+    const RegionList list = region_list(p, codes, points, first, second, threads);
     FacetColumns f;
     {
         nb::gil_scoped_release released;
@@ -110,7 +145,7 @@ nb::dict facets_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> point
 
 nb::tuple centres_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In1<int32_t> first,
                      In1<int32_t> second, int threads) {
-    const RegionList list = region_list(p, codes, points, first, second);
+    const RegionList list = region_list(p, codes, points, first, second, threads);
     const size_t d = p.frame.c.size();
     auto centres = std::make_unique<double[]>(list.count * d);
     auto radii = std::make_unique<double[]>(list.count);
@@ -119,6 +154,25 @@ nb::tuple centres_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> poi
         find_centres(p, list, threads, centres.get(), radii.get());
     }
     return nb::make_tuple(fresh(std::move(centres), {list.count, d}), fresh(std::move(radii), {list.count}));
+}
+
+nb::tuple support_of(const FacetProblem& p, In2<uint64_t> codes, In2<double> points, In2<double> directions,
+                     In2<double> A, In2<double> b, double geometric, int threads) {
+    const RegionList list{codes.shape(0), codes.data(), points.data(), nullptr, nullptr};
+    const size_t d = p.frame.c.size(), k = list.count;
+    expect((int)codes.shape(1) == p.chain->packing.words, "the codes have another number of words than the chain");
+    expect(points.shape(0) == k && points.shape(1) == d, "one point a code, in u, is needed");
+    expect(directions.shape(0) == k && directions.shape(1) == d, "one direction a code, in v, is needed");
+    expect(b.shape(0) == k && A.shape(0) == k && A.shape(1) == b.shape(1) * d, "the extra rows do not fit the codes");
+    auto bounds = std::make_unique<double[]>(k);
+    auto values = std::make_unique<double[]>(k);
+    auto best = std::make_unique<double[]>(k * d);
+    {
+        nb::gil_scoped_release released;
+        const SupportQuestions questions{directions.data(), (int)b.shape(1), A.data(), b.data(), geometric};
+        find_support(p, list, questions, threads, bounds.get(), values.get(), best.get());
+    }
+    return nb::make_tuple(fresh(std::move(bounds), {k}), fresh(std::move(values), {k}), fresh(std::move(best), {k, d}));
 }
 
 // ---- the simplex by itself: rows of any length, no box
@@ -187,7 +241,7 @@ nb::tuple lp_maximise(In2<double> A, In1<double> b, In1<double> c, In1<double> x
 
 void bind_search(nb::module_& m) {
     nb::class_<SearchRun>(m, "SearchRun")
-        .def("start", &SearchRun::start)
+        .def("start", &SearchRun::start, nb::call_guard<nb::gil_scoped_release>())
         .def("wait", &SearchRun::wait, nb::call_guard<nb::gil_scoped_release>())
         .def("cancel", &SearchRun::cancel, nb::call_guard<nb::gil_scoped_release>())
         .def("status",
@@ -197,7 +251,11 @@ void bind_search(nb::module_& m) {
              })
         .def("result", &take_result);
     m.def("search_run", &make_run, nb::rv_policy::take_ownership);
-    nb::class_<FacetProblem>(m, "FacetProblem").def("facets", &facets_of).def("centres", &centres_of);
+    m.def("near_run", &make_near_run, nb::rv_policy::take_ownership);
+    nb::class_<FacetProblem>(m, "FacetProblem")
+        .def("facets", &facets_of)
+        .def("centres", &centres_of)
+        .def("support", &support_of);
     m.def("facet_problem", &facet_problem);
     m.def("lp_chebyshev", &lp_chebyshev);
     m.def("lp_maximise", &lp_maximise);

@@ -26,8 +26,9 @@ VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double>
     shape.volumes = volumes;
     shape.facets = facets;
     shape.vertices = vertices;
-    return new VertexRun(std::move(chain), domain, columns(floors, factor), geometric, final_split(mode, thresholds),
-                         shape, snaps, {max_rows, max_bytes, max_seconds, threads});
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    return new VertexRun(std::move(chain), domain, tolerances(floors, factor, geometric), geometric, split, shape,
+                         snaps, budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 nb::dict take_result(VertexRun& run) {
@@ -39,25 +40,26 @@ nb::dict take_result(VertexRun& run) {
     auto& r = out.result;
     const VertexShape shape = out.shape();
     const size_t k = (size_t)out.rows(), c = (size_t)shape.outputs, d = (size_t)shape.dim;
-    const size_t facets = r.facet.size, seams = r.seams.size / 3, corners = r.vertices.size / d;
+    const size_t facets = r.n_facets, seams = r.n_seams, corners = r.n_vertices;
+    const nb::capsule owner = owner_of(std::move(r.block));
     const size_t rests = r.rest_ptr.size, rest_corners = r.rest_vertices.size / d;
     const VertexDecisions s = run.decisions();
     nb::dict result;
-    result["codes"] = give<uint64_t>(r.codes, {k, (size_t)shape.words});
-    result["points"] = give<double>(r.points, {k, d});
-    result["coef"] = shape.maps ? give<double>(r.coef, {k, c, d}) : nb::none();
-    result["intercept"] = shape.maps ? give<double>(r.intercept, {k, c}) : nb::none();
-    result["first"] = shape.first ? give<int32_t>(r.first, {k}) : nb::none();
-    result["second"] = shape.second ? give<int32_t>(r.second, {k}) : nb::none();
-    result["volume"] = shape.volumes ? give<double>(r.volume, {k}) : nb::none();
-    result["vertex_ptr"] = shape.vertices ? give<int64_t>(r.vertex_ptr, {k + 1}) : nb::none();
-    result["vertices"] = shape.vertices ? give<double>(r.vertices, {corners, d}) : nb::none();
-    result["facet_ptr"] = shape.facets ? give<int64_t>(r.facet_ptr, {k + 1}) : nb::none();
-    result["facet_seam"] = shape.facets ? give<int32_t>(r.facet, {facets}) : nb::none();
-    result["facet_side"] = shape.facets ? give<uint8_t>(r.facet_side, {facets}) : nb::none();
-    result["facet_A"] = shape.facets ? give<double>(r.facet_A, {facets, d}) : nb::none();
-    result["facet_b"] = shape.facets ? give<double>(r.facet_b, {facets}) : nb::none();
-    result["seams"] = shape.facets ? give<int32_t>(r.seams, {seams, 3}) : nb::none();
+    result["codes"] = lies_in(owner, r.codes, {k, (size_t)shape.words});
+    result["points"] = lies_in(owner, r.points, {k, d});
+    result["coef"] = shape.maps ? lies_in(owner, r.coef, {k, c, d}) : nb::none();
+    result["intercept"] = shape.maps ? lies_in(owner, r.intercept, {k, c}) : nb::none();
+    result["first"] = shape.first ? lies_in(owner, r.first, {k}) : nb::none();
+    result["second"] = shape.second ? lies_in(owner, r.second, {k}) : nb::none();
+    result["volume"] = shape.volumes ? lies_in(owner, r.volume, {k}) : nb::none();
+    result["vertex_ptr"] = shape.vertices ? lies_in(owner, r.vertex_ptr, {k + 1}) : nb::none();
+    result["vertices"] = shape.vertices ? lies_in(owner, r.vertices, {corners, d}) : nb::none();
+    result["facet_ptr"] = shape.facets ? lies_in(owner, r.facet_ptr, {k + 1}) : nb::none();
+    result["facet_seam"] = shape.facets ? lies_in(owner, r.facet, {facets}) : nb::none();
+    result["facet_side"] = shape.facets ? lies_in(owner, r.facet_side, {facets}) : nb::none();
+    result["facet_A"] = shape.facets ? lies_in(owner, r.facet_A, {facets, d}) : nb::none();
+    result["facet_b"] = shape.facets ? lies_in(owner, r.facet_b, {facets}) : nb::none();
+    result["seams"] = shape.facets ? lies_in(owner, r.seams, {seams, 3}) : nb::none();
     result["n_regions"] = (int64_t)k;
     result["unresolved"] = s.merged;
     result["unresolved_volume"] = s.volume;
@@ -75,7 +77,7 @@ nb::dict take_result(VertexRun& run) {
 
 void bind_vertex(nb::module_& m) {
     nb::class_<VertexRun>(m, "VertexRun")
-        .def("start", &VertexRun::start)
+        .def("start", &VertexRun::start, nb::call_guard<nb::gil_scoped_release>())
         .def("wait", &VertexRun::wait, nb::call_guard<nb::gil_scoped_release>())
         .def("cancel", &VertexRun::cancel, nb::call_guard<nb::gil_scoped_release>())
         .def("status",

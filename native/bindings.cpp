@@ -16,29 +16,43 @@ void bind_vertex(nb::module_& m);  // bind_vertex.cpp
 
 namespace {
 
+// From 0 to `end`, never down.
+template <class T>
+bool rises(In1<T> ptr, size_t end) {
+    const size_t n = ptr.shape(0);
+    return n && ptr.data()[0] == 0 && (size_t)ptr.data()[n - 1] == end && std::is_sorted(ptr.data(), ptr.data() + n);
+}
+
 std::shared_ptr<Affine> dense(In2<double> A, In1<double> a) {
     expect(A.shape(0) == a.shape(0), "A and a have different numbers of rows");
     return std::make_shared<Affine>(Affine::dense(A.data(), a.data(), (int)A.shape(0), (int)A.shape(1)));
 }
 
 std::shared_ptr<Affine> csr(In1<int64_t> ptr, In1<int32_t> col, In1<double> val, In1<double> a, int cols) {
-    expect(ptr.shape(0) == a.shape(0) + 1, "A and a have different numbers of rows");
+    const size_t rows = a.shape(0);
+    expect(ptr.shape(0) == rows + 1, "A and a have different numbers of rows");
+    expect(rises(ptr, val.shape(0)) && col.shape(0) == val.shape(0), "the rows of A do not fit its entries");
+    for (size_t q = 0; q < col.shape(0); ++q)
+        expect(col.data()[q] >= 0 && col.data()[q] < cols, "A names a column too many");
     return std::make_shared<Affine>(Affine::csr(ptr.data(), col.data(), val.data(), a.data(), (int)a.shape(0), cols));
 }
 
 std::shared_ptr<Stage> elementwise(Affine& in, In1<int32_t> ptr, In1<double> breaks, In1<double> slopes,
                                    In1<double> offsets) {
     const size_t n = (size_t)in.rows;
+    expect(in.bias.size() == (size_t)in.ld, "the affine map has been taken by another stage");
     expect(ptr.shape(0) == n + 1, "ptr does not fit the rows of A");
-    const size_t b = (size_t)ptr.data()[n];
+    const size_t b = breaks.shape(0);
+    expect(rises(ptr, b), "ptr does not fit the breakpoints");
     expect(breaks.shape(0) == b && slopes.shape(0) == b + n && offsets.shape(0) == b + n, "pieces do not fit ptr");
     return std::make_shared<Stage>(
         Stage::elementwise(std::move(in), ptr.data(), breaks.data(), slopes.data(), offsets.data()));
 }
 
 std::shared_ptr<Stage> selection(Affine& in, In1<int32_t> ptr, In1<int32_t> members) {
+    expect(in.bias.size() == (size_t)in.ld, "the affine map has been taken by another stage");
+    expect(ptr.shape(0) >= 1 && rises(ptr, members.shape(0)), "members do not fit ptr");
     const size_t g = ptr.shape(0) - 1;
-    expect(members.shape(0) == (size_t)ptr.data()[g], "members do not fit ptr");
     return std::make_shared<Stage>(Stage::selection(std::move(in), ptr.data(), members.data(), (int)g));
 }
 
@@ -51,9 +65,9 @@ PlanarRun* make_run(std::shared_ptr<Chain> chain, In2<double> polygon, const std
                     double factor, double geometric, const std::string& mode, In1<double> thresholds, int64_t max_rows,
                     double max_seconds, int64_t max_bytes, int threads) {
     expect(polygon.shape(1) == 2 && polygon.shape(0) >= 3, "the polygon needs three vertices in the plane");
-    Budget budget{max_rows, max_bytes, max_seconds, threads};
-    return new PlanarRun(std::move(chain), polygon.data(), (int)polygon.shape(0), columns(floors, factor), geometric,
-                         final_split(mode, thresholds), budget);
+    const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    return new PlanarRun(std::move(chain), polygon.data(), (int)polygon.shape(0), tolerances(floors, factor, geometric),
+                         geometric, split, budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 nb::dict take_result(PlanarRun& run) {
@@ -62,24 +76,23 @@ nb::dict take_result(PlanarRun& run) {
         run.finish();
     }
     auto& pool = run.pool();
-    Result& r = pool.output.result;
+    PlanarResult& r = pool.output.result;
     const Shape shape = run.shape();
-    const size_t k = (size_t)r.rows, v = r.edge_seam.size, c = (size_t)shape.outputs;
-    if (!r.vertex_ptr.size) r.vertex_ptr.push(0);
-    if (!r.rest_ptr.size) r.rest_ptr.push(0);
-    const size_t rests = r.rest_ptr.size, rest_corners = r.rest_vertices.size / 2, seams = r.seams.size / 3;
+    const size_t k = (size_t)pool.output.rows(), v = (size_t)pool.output.corners(), c = (size_t)shape.outputs;
+    const size_t rests = r.rest_ptr.size, rest_corners = r.rest_vertices.size / 2;
     const Decisions d = run.decisions();
+    const nb::capsule owner = owner_of(std::move(r.block));
     nb::dict out;
-    out["codes"] = give<uint64_t>(r.codes, {k, (size_t)shape.words});
-    out["vertex_ptr"] = give<int64_t>(r.vertex_ptr, {k + 1});
-    out["vertices"] = give<double>(r.vertices, {v, 2});
-    out["edge_seam"] = give<int32_t>(r.edge_seam, {v});
-    out["seams"] = give<int32_t>(r.seams, {seams, 3});
-    out["coef"] = give<double>(r.coef, {k, c, 2});
-    out["intercept"] = give<double>(r.intercept, {k, c});
-    out["area"] = give<double>(r.area, {k});
-    out["first"] = shape.first ? give<int32_t>(r.first, {k}) : nb::none();
-    out["second"] = shape.second ? give<int32_t>(r.second, {k}) : nb::none();
+    out["codes"] = lies_in(owner, r.codes, {k, (size_t)shape.words});
+    out["vertex_ptr"] = lies_in(owner, r.vertex_ptr, {k + 1});
+    out["vertices"] = lies_in(owner, r.vertices, {v, 2});
+    out["edge_seam"] = lies_in(owner, r.edge_seam, {v});
+    out["seams"] = lies_in(owner, r.seams, {r.n_seams, 3});
+    out["coef"] = lies_in(owner, r.coef, {k, c, 2});
+    out["intercept"] = lies_in(owner, r.intercept, {k, c});
+    out["area"] = lies_in(owner, r.area, {k});
+    out["first"] = shape.first ? lies_in(owner, r.first, {k}) : nb::none();
+    out["second"] = shape.second ? lies_in(owner, r.second, {k}) : nb::none();
     out["unresolved"] = d.merged.count;
     out["unresolved_area"] = d.merged.area;
     out["ties"] = d.ties;
@@ -152,7 +165,7 @@ NB_MODULE(_core, m) {
     m.def("chain", &make_chain);
 
     nb::class_<PlanarRun>(m, "PlanarRun")
-        .def("start", &PlanarRun::start)
+        .def("start", &PlanarRun::start, nb::call_guard<nb::gil_scoped_release>())
         .def("wait", &PlanarRun::wait, nb::call_guard<nb::gil_scoped_release>())
         .def("cancel", &PlanarRun::cancel, nb::call_guard<nb::gil_scoped_release>())
         .def("status",

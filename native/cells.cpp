@@ -114,6 +114,7 @@ std::unique_ptr<SearchTask> root_cell(const SearchProblem& p, const double* G, c
     n.witness[0] = {n.cuts ? inner_vertex(arena, task->cuts, d) : corner(arena, d), nullptr};
     n.code = arena.take_as<uint64_t>(p.chain->packing.words);
     std::fill_n(n.code, p.chain->packing.words, uint64_t(0));
+    if (p.near) n.foot = std::fill_n(arena.take(Foot::size(d)), Foot::size(d), 0.0) - Foot::size(d);
     // the first map: u = c + h v
     const Affine& first = p.chain->map(0);
     n.map = arena.take((size_t)(d + 1) * first.ld);

@@ -65,6 +65,8 @@ struct Node {
     double* own = nullptr;  // cuts that are not on the stack yet: a, b, stretch
     int n_raised = 0;       // large maps: what is to be added to `map` when the stage is done, as (line, column)
     int* raised = nullptr;
+    double distance = 0;  // nearest-first: at least that far from the centre
+    const double* foot = nullptr;
 };
 
 // A cell that owns all it refers to.
@@ -92,6 +94,7 @@ struct SearchTask {
         node.open = copy(from.open, from.n_open);
         node.raised = copy(from.raised, 2 * (size_t)from.n_raised);
         node.groups = copy(from.groups, from.n_groups);
+        node.foot = copy(from.foot, Foot::size(d));
         node.own = copy(from.own, (size_t)from.n_own * (d + 2));
         node.witness = copy(from.witness, from.n_witness);
         for (int w = 0; w < from.n_witness; ++w) {
@@ -101,6 +104,7 @@ struct SearchTask {
     }
 
     double share() const { return node.share; }
+    double distance() const { return node.distance; }
 
   private:
     template <class T>

@@ -101,7 +101,93 @@ class Faceter {
         *radius = scaled * least;
     }
 
+    // The largest c.v over the region and extra rows; the halfspaces of units moved outwards where relax >= 0.
+    struct Support {
+        double bound, value;
+    };
+    Support support(const uint64_t* code, const double* point, const double* c, int extra, const double* A,
+                    const double* b, double relax, double* x) {
+        relax_ = relax;
+        load(code, point, -1, -1);
+        lp_.resize((size_t)lp_scratch(d_, cuts_.size() + extra));
+        double length = aim_along(c, 1);
+        if (!(inside() > 0) && !to_centre()) return {box_bound(length), NAN};
+        vertex_.resize(Vertex::size(d_));
+        if (!k_.to_vertex(rows(), point_.data(), c_.data(), vertex_.data(), lp_.data()))
+            return {box_bound(length), NAN};
+        for (int r = 0; r < extra; ++r) {
+            const double norm = aim_along(A + (size_t)r * d_, -1), b_r = b[r];
+            if (!(norm > 0)) {
+                if (b_r < 0) return {-INFINITY, NAN};
+                continue;
+            }
+            const double bound = climb(-b_r / norm);
+            if (bound < -b_r / norm) return {-INFINITY, NAN};
+            double reached = 0;
+            for (int i = 0; i < d_; ++i) reached -= c_[i] * vertex_[i];
+            if (reached > b_r / norm + TOUCHES) {  // the simplex gave up: a bound without this row and those after it
+                length = aim_along(c, 1);
+                return {length * climb(INFINITY), NAN};
+            }
+            cuts_.push(c_.data(), 1, -1.0, std::max(b_r / norm, reached), 1.0);
+        }
+        length = aim_along(c, 1);
+        const double bound = length > 0 ? length * climb(INFINITY) : 0;
+        double value = 0;
+        for (int i = 0; i < d_; ++i) x[i] = vertex_[i], value += c[i] * x[i];
+        return {bound, value};
+    }
+
   private:
+    double relax_ = -1;
+    std::vector<double> vertex_;
+
+    // c_ = sign c / |c|; the length of c.
+    double aim_along(const double* c, double sign) {
+        double square = 0;
+        for (int i = 0; i < d_; ++i) square += c[i] * c[i];
+        const double length = std::sqrt(square);
+        for (int i = 0; i < d_; ++i) c_[i] = length > 0 ? sign * c[i] / length : 0;
+        return length;
+    }
+
+    double box_bound(double length) const {
+        double sum = 0;
+        for (int i = 0; i < d_; ++i) sum += std::abs(c_[i]);
+        return length * sum * (1 + 1e-12);
+    }
+
+    // Moves vertex_ to a better one for c_, until that exceeds `stop`; a bound of c_.v over rows() by the multipliers
+    // there.
+    double climb(double stop) {
+        const LpResult r = k_.maximise(rows(), vertex_.data(), work_.data(), c_.data(), stop, lp_.data(), nullptr);
+        if (r.pivots && (r.status == LpStatus::optimal || r.status == LpStatus::stopped)) vertex_ = work_;
+        return dual_bound();
+    }
+
+    // With multipliers m >= 0 of the tight constraints: c.v <= sum of m b + |c - sum of m a|_1 in the box, for every m.
+    double dual_bound() {
+        const double* e = Vertex::edges(vertex_.data(), dp_);
+        const int* ids = Vertex::ids(vertex_.data(), d_, dp_);
+        std::vector<double>&rest = rest_, &a = normal_;
+        rest.assign(c_.begin(), c_.begin() + d_);
+        a.assign(dp_, 0.0);
+        double sum = 0, size = 0;
+        for (int k = 0; k < d_; ++k) {
+            double m = 0;
+            for (int i = 0; i < d_; ++i) m -= c_[i] * e[(size_t)i * dp_ + k];
+            if (ids[k] < 0 || !(m > 0) || !(m < 1e12)) continue;
+            normal(ids[k], a.data());
+            sum += m * b(ids[k]);
+            size += m * std::abs(b(ids[k]));
+            for (int i = 0; i < d_; ++i) rest[i] -= m * a[i], size += m * std::abs(a[i]);
+        }
+        for (int i = 0; i < d_; ++i) sum += std::abs(rest[i]), size += std::abs(c_[i]);
+        return sum + 4 * (d_ + 4) * 1.2e-16 * size;
+    }
+
+    std::vector<double> rest_, normal_;
+
     enum : unsigned char { UNKNOWN = 0, FACET = 1, REDUNDANT = 2 };
     static constexpr int MET = 24;
 
@@ -197,7 +283,8 @@ class Faceter {
         }
         if (reach + h <= 0 || reach <= floor) return;
         const double norm = std::sqrt(square);
-        cuts_.push(g, 1, 1 / norm, -h / norm, norm / std::sqrt(outer));
+        const double moved = relax_ < 0 ? 0 : relax_ + 2 * floor / norm;
+        cuts_.push(g, 1, 1 / norm, -h / norm + moved, norm / std::sqrt(outer));
         labels_.push_back(label);
     }
 
@@ -266,14 +353,17 @@ class Faceter {
     }
 
     // The given point lies on a face by rounding, or outside: the region's centre instead.
-    void recentre() {
+    bool to_centre() {
         const Cuts all = with_box(cuts_, d_, 1.0);
         std::vector<double> centre(dp_);
         double radius;
         if (chebyshev(all.rows(INFINITY), nullptr, point_.data(), centre.data(), &radius) && radius > 0)
             std::copy(centre.begin(), centre.begin() + d_, point_.begin());
-        if (!(inside() > 0))
-            throw std::invalid_argument("a code is that of no region here, or its point is not inside");
+        return inside() > 0;
+    }
+
+    void recentre() {
+        if (!to_centre()) throw std::invalid_argument("a code is that of no region here, or its point is not inside");
     }
 
     double b(int id) const { return id < 2 * d_ ? 1.0 : cuts_.b(id - 2 * d_); }
@@ -636,6 +726,18 @@ FacetColumns find_facets(const FacetProblem& problem, const RegionList& r, bool 
         o = {};
     }
     return all;
+}
+
+void find_support(const FacetProblem& problem, const RegionList& r, const SupportQuestions& q, int threads,
+                  double* bounds, double* values, double* points) {
+    const size_t words = problem.chain->packing.words, d = problem.frame.c.size();
+    in_spans(problem, r.count, false, threads, [&](Faceter& f, size_t k) {
+        const size_t rows = k * (size_t)q.extra;
+        const auto found = f.support(r.codes + k * words, r.points + k * d, q.directions + k * d, q.extra,
+                                     q.A + rows * d, q.b + rows, q.geometric, points + k * d);
+        bounds[k] = found.bound;
+        values[k] = found.value;
+    });
 }
 
 void find_centres(const FacetProblem& problem, const RegionList& r, int threads, double* centres, double* radii) {

@@ -47,4 +47,19 @@ FacetColumns find_facets(const FacetProblem& problem, const RegionList& regions,
 // Centre (in u) and radius of the largest ball in each region.
 void find_centres(const FacetProblem& problem, const RegionList& regions, int threads, double* centres, double* radii);
 
+// Linear programmes over regions: for each, max of a direction.v over the region cut by `extra` rows a.v <= b, all in
+// the coordinates v of the bounding box.
+struct SupportQuestions {
+    const double* directions;  // (count, d)
+    int extra;                 // rows a region
+    const double *A, *b;       // (count, extra, d), (count, extra)
+    double geometric;          // how far halfspaces of units are moved outwards, beside the rounding
+                               // of each; negative: not at all
+};
+
+// bounds: no point of the region is better, whatever the simplex did (weak duality); -inf where the extra rows leave
+// nothing. values: attained at the points (in v); nan where none was found.
+void find_support(const FacetProblem& problem, const RegionList& regions, const SupportQuestions& questions,
+                  int threads, double* bounds, double* values, double* points);
+
 }  // namespace pellucid

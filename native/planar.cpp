@@ -64,7 +64,7 @@ class Walker {
     void drain() {
         while (stack_.size() > given_) {
             if (pool_.stopped() || pool_.enough(segment_)) return abandon();
-            if (--until_poll_ <= 0) poll();
+            if (--until_poll_ <= 0 && poll()) return leave();
             if (pool_.wants_work() && stack_.size() > given_ + 1) give();
             auto cell = pop();
             follow(*cell);
@@ -74,10 +74,18 @@ class Walker {
         given_ = 0;
     }
 
-    void poll() {
-        until_poll_ = 32;
+    bool poll() {
+        until_poll_ = 16;
         report();
-        pool_.poll(segment_);
+        return pool_.poll(segment_);
+    }
+
+    // Other threads go on.
+    void leave() {
+        while (stack_.size() > given_) give();
+        stack_.clear();
+        given_ = 0;
+        until_poll_ = 1;
     }
 
     void report() {
@@ -649,7 +657,7 @@ class Walker {
     }
 
     void write(const Cell& cell, const Polygon& p, int first, int second) {
-        Rows<Seam>& rows = segment_->rows;
+        PlanarRows& rows = segment_->rows;
         const Frame& f = p_.frame;
         const int c = chain_.out->rows, ld = chain_.out->ld;
         std::memcpy(rows.codes.more(words_), cell.code, words_ * sizeof(uint64_t));

@@ -1,5 +1,8 @@
 // Threads, budgets and the order of the output of one run.
 //
+// The caller's thread begins: a short run ends before another thread could have helped. When it takes longer, the
+// threads asked for are started, the caller leaves them all its cells, and is free to look after signals and progress.
+//
 // Each thread walks its own cells depth first and shares nothing. A thread without work raises `hungry_`; the others
 // look at that flag between cells and give away the cell at the bottom of their stack, the last one in their order and
 // likely the largest.
@@ -8,7 +11,8 @@
 // when a thread gives away its last pending cell, the segment of that cell goes right behind its own. Only the first
 // unfinished segment (the *front*) may move its rows to the final columns, so the result has the same order, and the
 // seams have the same numbers, however many threads there were. The others keep their rows until they come to the
-// front. An output that needs no order takes rows as they come.
+// front, and where a budget may throw those rows away they wait when they are too far ahead. An output that needs no
+// order takes rows as they come.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -22,6 +26,8 @@
 #include <thread>
 #include <vector>
 
+#include "memory.hpp"
+
 namespace pellucid {
 
 struct Budget {
@@ -34,13 +40,14 @@ struct Budget {
 //
 //     Rows, Segment                rows on their way; a segment is made from its number `id`, and has `rows` and before
 //                                  them `parcels`, which are made from rows and opened to rows
+//     keeps_parcels                does it take parcels as they are, and wants them filled?
 //     is_ordered()                 must rows be moved in the order of the walk?
 //     rows(), bytes()              moved so far; rows(rows), bytes(rows): of these
-//     move(rows, leave)            behind those there are, but for the last `leave`, which become unexplored rest
+//     move(rows or parcel, leave)  behind those there are, but for the last `leave`, which become unexplored rest
 //     room(rows, budget)           how many of them still fit
 //     begin(segment)               it has come to the front
 //     add_rest(task), has_rest()   cells that were not explored
-//     close(complete)              the end
+//     close(complete, threads)     the end
 template <class Task, class Output>
 class BasicPool {
     using Clock = std::chrono::steady_clock;
@@ -50,8 +57,10 @@ class BasicPool {
     using Segment = typename Output::Segment;
     using Work = std::function<void(BasicPool&)>;
 
-    static constexpr size_t CHUNK = size_t(1) << 18;  // bytes of rows that a segment gathers before it moves them
-    static constexpr auto ALONE = std::chrono::milliseconds(1);  // more threads than one do not pay in shorter runs
+    static constexpr size_t CHUNK = size_t(1) << 18;   // bytes of rows that a segment gathers before it moves them
+    static constexpr size_t AHEAD = size_t(16) << 20;  // bytes of rows that may wait in a run with a budget of rows
+    static constexpr double ALONE = 3e-4;  // seconds that the caller's thread works by itself: a thread takes .05 ms
+    static constexpr double AWAKE = 1e-4;  // seconds that a thread looks out for work before it sleeps
 
     BasicPool(Budget budget, Output out) : output(std::move(out)), budget_(budget) {}
     ~BasicPool() {
@@ -60,17 +69,19 @@ class BasicPool {
     }
 
     void start(std::unique_ptr<Task> root, Work work) {
-        std::lock_guard lock(mutex_);  // the first thread may call for help before this one is done here
         work_ = std::move(work);
         started_ = Clock::now();
         front_ = new_segment(std::move(root), nullptr);
-        add_thread();
+        starter_ = std::this_thread::get_id();
+        ++running_;
+        ++busy_;  // next() takes it back
+        run_thread();
     }
 
     // True when all is done.
     bool wait(double seconds) {
         std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return done_; });
+        return end_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return done_; });
     }
 
     void cancel(const char* reason) {
@@ -90,9 +101,13 @@ class BasicPool {
     // The next cell to start from, the earliest in the order; null when there will be none.
     std::unique_ptr<Task> next(Segment*& segment) {
         std::unique_lock lock(mutex_);
-        ++hungry_;
         --busy_;
-        for (;;) {
+        if (helped_ && std::this_thread::get_id() == starter_) {
+            changed_.notify_all();
+            return nullptr;
+        }
+        ++hungry_;
+        for (bool has_looked = false;; has_looked = !has_looked) {
             if (stop_ || (busy_ == 0 && waiting_ == 0)) break;
             if (waiting_ > 0) {
                 for (Piece* p = front_; p; p = p->after)
@@ -104,7 +119,13 @@ class BasicPool {
                         return std::move(p->task);
                     }
             }
-            changed_.wait(lock);
+            if (has_looked) {
+                changed_.wait(lock);
+            } else {
+                lock.unlock();
+                look_out();
+                lock.lock();
+            }
         }
         changed_.notify_all();
         return nullptr;
@@ -128,12 +149,13 @@ class BasicPool {
 
     bool stopped() const { return stop_.load(std::memory_order_relaxed); }
 
-    // Called now and then by a thread: moves rows on, looks at the budgets, calls for help.
-    void poll(Segment* segment) {
+    // Called now and then by a thread: moves rows on, looks at the budgets, calls for help. True for the caller's
+    // thread when others are there: it must give them all its cells.
+    bool poll(Segment* segment) {
         const double now = seconds();
         if (now > budget_.max_seconds) cancel("max_seconds");
-        if (now > std::chrono::duration<double>(ALONE).count()) call_for_help();
-        if (waiting(segment) > CHUNK) flush(segment);
+        if (held(segment->rows) > CHUNK) flush(segment);
+        return !helped_ && now > ALONE && call_for_help();
     }
 
     // Only the front may say that there are enough rows: then the rows kept do not depend on the threads.
@@ -149,8 +171,8 @@ class BasicPool {
     }
 
     void end(Segment* segment) {
-        if (output.is_ordered() && front_id_ != segment->id && waiting(segment) > CHUNK / 16) {
-            segment->parcels.emplace_back(segment->rows);
+        if (output.is_ordered() && front_id_ != segment->id && held(segment->rows) > CHUNK / 16) {
+            pack(segment);
             segment->rows = {};
         }
         std::lock_guard lock(mutex_);
@@ -189,19 +211,27 @@ class BasicPool {
     Work work_;
     Clock::time_point started_;
     std::mutex mutex_;
-    std::condition_variable changed_;
+    std::condition_variable changed_, end_;
     std::vector<std::thread> threads_;
     std::vector<std::unique_ptr<Piece>> pieces_;
     std::vector<std::unique_ptr<Task>> abandoned_;
     Piece* front_ = nullptr;
-    int busy_ = 0;
-    std::atomic<int> hungry_{0}, waiting_{0};  // idle threads; cells that nobody has taken yet
+    std::atomic<int> busy_{0}, hungry_{0}, waiting_{0};  // threads at work, without; cells that nobody has taken yet
     bool helped_ = false, done_ = false, finished_ = false, complete_ = false;
+    std::thread::id starter_;
     int running_ = 0;
+    Slabs slabs_;
+    std::atomic<int64_t> ahead_{0};  // bytes of rows that are packed and have not come to the front
     std::atomic<bool> stop_{false};
     std::atomic<int64_t> front_id_{0}, moved_rows_{0}, moved_bytes_{0};
     std::string reason_;
     std::exception_ptr error_;
+
+    // To wake up takes as long as some hundred cells.
+    void look_out() const {
+        const double until = seconds() + AWAKE;
+        while (!stop_ && waiting_ == 0 && busy_ > 0 && seconds() < until) std::this_thread::yield();
+    }
 
     Piece* new_segment(std::unique_ptr<Task> task, Piece* behind) {
         pieces_.push_back(std::make_unique<Piece>((int64_t)pieces_.size()));
@@ -242,16 +272,21 @@ class BasicPool {
         std::lock_guard lock(mutex_);
         if (--running_ == 0) done_ = true;
         changed_.notify_all();
+        end_.notify_all();
     }
 
-    void call_for_help() {
+    // False where no thread is to be had: then the caller's goes on.
+    bool call_for_help() {
         std::lock_guard lock(mutex_);
-        if (helped_ || stop_) return;
-        helped_ = true;
+        if (stop_) return false;
         try {
-            for (int i = 1; i < budget_.threads; ++i) add_thread();
-        } catch (const std::system_error&) {  // no more threads to be had: go on with those there are
+            for (int i = 0; i < budget_.threads; ++i) {
+                add_thread();
+                helped_ = true;
+            }
+        } catch (const std::system_error&) {  // no more: go on with those there are
         }
+        return helped_;
     }
 
     void join() {
@@ -267,39 +302,61 @@ class BasicPool {
     }
 
     void flush(Segment* segment) {
+        if (Output::keeps_parcels) pack(segment);
         {
-            std::lock_guard lock(mutex_);
+            std::unique_lock lock(mutex_);
+            if (is_limited() && ahead_ > (int64_t)AHEAD)
+                changed_.wait(lock, [&] { return stop_ || front_ == segment || ahead_ <= (int64_t)AHEAD; });
             if (front_ == segment || !output.is_ordered()) {
                 if (!stop_) move(static_cast<Piece*>(segment));
                 return;
             }
         }
-        segment->parcels.emplace_back(segment->rows);  // only the front's are read by others
+        if (!Output::keeps_parcels) pack(segment);
+    }
+
+    bool is_limited() const { return budget_.max_rows != INT64_MAX || budget_.max_bytes != INT64_MAX; }
+
+    void pack(Segment* segment) {  // only the front's parcels are read by others
+        ahead_ += (int64_t)held(segment->rows);
+        segment->parcels.emplace_back(segment->rows, slabs_);
     }
 
     // Moves all rows of a segment; false if that would break a budget: then the rest is left to collect().
     bool move(Piece* p) {
-        for (; !p->parcels.empty(); p->parcels.pop_front())
-            if (!move(p->parcels.front().open())) return false;
-        return move(p->rows);
-    }
-
-    bool move(Rows& rows) {
-        if (output.room(rows, budget_) < (size_t)output.rows(rows)) {
-            stop(output.rows() + output.rows(rows) > budget_.max_rows ? "max_regions" : "max_bytes");
-            return false;
+        for (; !p->parcels.empty(); p->parcels.pop_front()) {
+            if (!fits(p->parcels.front().open())) return false;
+            move(p->parcels.front(), 0);
         }
-        move(rows, 0);
+        if (!fits(p->rows)) return false;
+        move(p->rows, 0);
         return true;
     }
 
+    bool fits(Rows& rows) {
+        if (output.room(rows, budget_) >= (size_t)output.rows(rows)) return true;
+        stop(output.rows() + output.rows(rows) > budget_.max_rows ? "max_regions" : "max_bytes");
+        return false;
+    }
+
     void move(Rows& rows, size_t leave) {
+        if (!output.rows(rows) && !rows.has_seams()) return;
         output.move(rows, leave);
         moved_rows_ = output.rows();
         moved_bytes_ = output.bytes();
     }
+    void move(Parcel<Rows>& parcel, size_t leave) {
+        ahead_ -= (int64_t)held(parcel.open());
+        output.move(std::move(parcel), leave);
+        moved_rows_ = output.rows();
+        moved_bytes_ = output.bytes();
+    }
 
-    size_t waiting(const Segment* s) const { return (size_t)output.bytes(s->rows); }
+    static size_t held(Rows& rows) {
+        size_t bytes = 0;
+        rows.each([&](auto& column) { bytes += column.bytes(); });
+        return bytes;
+    }
 
     // Moves finished segments at the front.
     void advance() {
@@ -318,8 +375,8 @@ class BasicPool {
         for (Piece* first = front_; front_; front_ = front_->after) {
             if (front_ != first) output.begin(*front_);
             for (; !front_->parcels.empty(); front_->parcels.pop_front())
-                move_what_fits(front_->parcels.front().open());
-            move_what_fits(front_->rows);
+                move(front_->parcels.front(), too_many(front_->parcels.front().open()));
+            move(front_->rows, too_many(front_->rows));
             front_->rows = {};
             if (front_->task) output.add_rest(*front_->task);
         }
@@ -329,10 +386,11 @@ class BasicPool {
             reason_.clear();
         else if (reason_.empty())
             reason_ = budget_.max_bytes == INT64_MAX ? "max_regions" : "max_bytes";
-        output.close(complete_);
+        slabs_.release();
+        output.close(complete_, budget_.threads);
     }
 
-    void move_what_fits(Rows& rows) { move(rows, (size_t)output.rows(rows) - output.room(rows, budget_)); }
+    size_t too_many(const Rows& rows) const { return (size_t)output.rows(rows) - output.room(rows, budget_); }
 };
 
 }  // namespace pellucid

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 
 #include "arena.hpp"
@@ -30,7 +31,9 @@ class Searcher {
           dp_(packed(problem.d)),
           comps_(problem.d + 1),
           words_(chain_.packing.words),
-          cuts_(problem.d) {}
+          cuts_(problem.d) {
+        if (p_.near) near_.emplace(*p_.near, k_);
+    }
 
     void run() {
         while (auto task = pool_.next(segment_)) {
@@ -64,6 +67,7 @@ class Searcher {
     size_t given_ = 0;  // cells at the bottom of the stack that were given away
     Cuts cuts_;
     Arena arena_;
+    std::optional<Projector> near_;
     int until_poll_ = 1;
     int64_t found_ = 0;
     double share_ = 0;
@@ -79,25 +83,32 @@ class Searcher {
     void drain() {
         while (stack_.size() > given_) {
             if (pool_.stopped() || pool_.enough(segment_)) return abandon();
-            if (--until_poll_ <= 0) poll();
+            if (--until_poll_ <= 0 && poll()) return leave();
             if (pool_.wants_work() && stack_.size() > given_ + 1) give();
             const Pending next = stack_.back();
             stack_.pop_back();
             arena_.release(next.mark);
             Node cell = next.node;
-            resume(cell, next.line);
+            if (!is_far(cell)) resume(cell, next.line);
             follow(cell);
         }
         stack_.clear();
         given_ = 0;
     }
 
-    void poll() {
-        until_poll_ = 64;
+    bool poll() {
+        until_poll_ = 16;
         report();
-        pool_.poll(segment_);
         if (!p_.rows && pool_.found.load(std::memory_order_relaxed) >= pool_.budget().max_rows)
             pool_.cancel("max_regions");
+        return pool_.poll(segment_);
+    }
+
+    // Other threads go on.
+    void leave() {
+        while (stack_.size() > given_) give();
+        stack_.clear();
+        given_ = 0;
     }
 
     void report() {
@@ -119,6 +130,7 @@ class Searcher {
         for (size_t i = given_; i < stack_.size(); ++i) {
             auto rest = std::make_unique<SearchTask>(d_);
             rest->node.share = stack_[i].node.share;
+            rest->node.distance = stack_[i].node.distance;
             pool_.abandon(std::move(rest));
         }
         stack_.clear();
@@ -138,15 +150,19 @@ class Searcher {
         }
         cell.cuts += cell.n_own;
         cell.n_own = 0;
-        if (line >= 0) {
+        if (line != -1) {
             const Node parent = cell;
-            take_side(parent, line, +1, cell);
+            take_side(parent, line >= 0 ? line : -2 - line, line >= 0 ? +1 : -1, cell);
         }
     }
 
     void follow(Node& cell) {
         const int stages = (int)chain_.stages.size();
         for (;;) {
+            if (is_far(cell)) {
+                share_ += cell.share;
+                return;
+            }
             if (cell.n_open > 0)
                 split_line(cell);
             else if (cell.n_groups > 0)
@@ -287,9 +303,40 @@ class Searcher {
     void split_line(Node& cell) {
         const int line = choose(cell);
         cell.share /= 2;
-        push(cell, line);
+        const int side = near_ ? nearer_side(cell, line) : -1;
+        Node other = cell;
+        if (near_) other.distance = std::max(cell.distance, to_side(cell, line, -side));
+        push(other, side < 0 ? line : -2 - line);
         const Node parent = cell;
-        take_side(parent, line, -1, cell);
+        cell.owns_map = false;  // the one that waits keeps it
+        take_side(parent, line, side, cell);
+    }
+
+    // ---- nearest first
+    bool is_far(const Node& n) const { return near_ && n.distance > p_.near->radius(); }
+
+    int nearer_side(const Node& n, int line) {
+        const Lines& lines = n.lines;
+        double z = lines.map[(size_t)d_ * lines.ld + line];
+        for (int i = 0; i < d_; ++i)
+            z += lines.map[(size_t)i * lines.ld + line] * (p_.near->centre[i] + n.foot[i] / p_.near->weight[i]);
+        return z > 0 ? +1 : -1;
+    }
+
+    double to_side(const Node& n, int line, int side) {
+        const Lines& lines = n.lines;
+        return near_->to_row(lines.map + line, lines.ld, -side, side * lines.map[(size_t)d_ * lines.ld + line]);
+    }
+
+    // The foot of a cell that was cut by the rows from number `from` on.
+    void narrow(Node& n, int from) {
+        if (!near_) return;
+        bool held = true;
+        for (int r = from; held && r < cuts_.size(); ++r) held = !near_->is_beyond(cuts_, r, n.foot);
+        if (held) return;
+        double* foot = arena_.take(Foot::size(d_));
+        n.distance = std::max(n.distance, near_->project(cuts_, n.foot, foot, p_.near->radius()));
+        n.foot = foot;
     }
 
     // The part of `parent` above (side = +1) or below a line. `to` starts as a copy of parent.
@@ -298,8 +345,9 @@ class Searcher {
         const double b = side * lines.map[(size_t)d_ * lines.ld + line];
         cuts_.push(lines.map + line, lines.ld, -side, b, stretch(lines.map + line, lines.ld));
         ++to.cuts;
+        narrow(to, to.cuts - 1);
+        if (is_far(to)) return;
         to.code = copy_code(parent.code);
-        if (side < 0) to.owns_map = false;
         watch_.clear();
         for (int w = 0; w < parent.n_witness; ++w)
             if (side * parent.witness[w].z[line] >= 0) watch_.push_back(parent.witness[w]);
@@ -681,6 +729,7 @@ class Searcher {
         }
         if (winners.empty()) winners.push_back(likely_winner(cell, all));  // all parts are thinner than the tolerance
         const Node parent = cell;
+        const size_t waiting = stack_.size();
         for (size_t i = winners.size(); i-- > 0;) {
             Node part = parent;
             part.share = parent.share / (double)winners.size();
@@ -693,9 +742,18 @@ class Searcher {
             part.code = copy_code(parent.code);
             part.owns_map = false;
             win(part, group, winners[i]);
+            narrow(part, cuts);
             keep_own(part, cuts);
             cuts_.truncate(cuts);
-            push(part, -1);
+            if (is_far(part))
+                share_ += part.share;
+            else
+                push(part, -1);
+        }
+        if (stack_.size() == waiting) {
+            cell.distance = INFINITY;
+            cell.share = 0;
+            return;
         }
         cell = stack_.back().node;  // the first winner's; what it refers to stays until its own parts are released
         stack_.pop_back();
@@ -789,8 +847,11 @@ class Searcher {
 
     // ---- regions
     void write(const Node& n) {
-        ++found_;
         share_ += n.share;
+        if (p_.near && n.first >= 0 && n.first == p_.near->avoid) return;
+        ++found_;
+        const double distance = near_ ? near_->length(Foot::y(n.foot)) : 0;
+        if (p_.near) p_.near->found(distance);
         if (!p_.rows) return;
         RegionRows& rows = segment_->rows;
         const int c = chain_.out->rows, ld = chain_.out->ld;
@@ -800,6 +861,7 @@ class Searcher {
         double* u = rows.points.more(d_);
         for (int i = 0; i < d_; ++i) u[i] = f.c[i] + f.h[i] * v[i];
         rows.clearance.push(clearance(v));
+        if (p_.near) write_foot(rows, n, distance);
         if (pool_.output.shape().first) rows.first.push(n.first);
         if (pool_.output.shape().second) rows.second.push(n.second);
         if (!p_.maps) return;
@@ -813,6 +875,14 @@ class Searcher {
             }
             intercept[j] = h;
         }
+    }
+
+    void write_foot(RegionRows& rows, const Node& n, double distance) {
+        const Nearness& near = *p_.near;
+        rows.distance.push(distance);
+        double* u = rows.feet.more(d_);
+        for (int i = 0; i < d_; ++i)
+            u[i] = p_.frame.c[i] + p_.frame.h[i] * (near.centre[i] + n.foot[i] / near.weight[i]);
     }
 
     // A point inside the cell: halfway along a chord that leaves a vertex between its edges, then halfway to the mean
@@ -891,7 +961,8 @@ class Searcher {
 SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> centre, std::vector<double> half,
                      const double* G, const double* h, int rows, std::vector<std::vector<double>> floors,
                      const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
-                     double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget) {
+                     double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget,
+                     std::unique_ptr<Nearness> near) {
     SearchProblem& p = problem_;
     p.chain = std::move(chain);
     const Chain& net = *p.chain;
@@ -907,6 +978,7 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     p.geometric = geometric * 2 * std::sqrt((double)d);
     p.maps = maps;
     p.rows = keep_rows;
+    p.near = std::move(near);
     if (p.floors.size() != net.stages.size() + 1 || lower.size() < net.stages.size() ||
         upper.size() < net.stages.size())
         throw std::invalid_argument("floors and bounds: one array a stage and one");
@@ -915,8 +987,8 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     plan(lower, upper);
     root_ = root_cell(p, G, h, rows);
     using Mode = FinalSplit::Mode;
-    const SearchShape shape{net.packing.words,          net.out->rows, d,        p.split.mode != Mode::none,
-                            p.split.mode == Mode::top2, maps,          keep_rows};
+    const SearchShape shape{net.packing.words,          net.out->rows, d,         p.split.mode != Mode::none,
+                            p.split.mode == Mode::top2, maps,          keep_rows, p.near != nullptr};
     pool_ = std::make_unique<SearchPool>(budget, SearchOutput(shape, budget));
 }
 

@@ -7,6 +7,7 @@
 
 #include "chain.hpp"
 #include "final_split.hpp"
+#include "nearest.hpp"
 #include "search_kernels.hpp"
 #include "search_output.hpp"
 
@@ -94,6 +95,7 @@ struct SearchProblem {
     std::vector<StagePlan> plans;
     StagePlan outputs;  // labels: the thresholds
     bool maps = true, rows = true;
+    std::unique_ptr<Nearness> near;  // only regions within a distance are asked for
 };
 
 struct SearchTask;
@@ -106,7 +108,8 @@ class SearchRun {
     SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> centre, std::vector<double> half, const double* G,
               const double* h, int rows, std::vector<std::vector<double>> floors,
               const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
-              double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget);
+              double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget,
+              std::unique_ptr<Nearness> near = nullptr);
     ~SearchRun();
 
     void start();

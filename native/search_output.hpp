@@ -2,7 +2,8 @@
 // nothing is held twice.
 #pragma once
 #include <algorithm>
-#include <numeric>
+#include <functional>
+#include <iterator>
 
 #include "output.hpp"
 
@@ -11,27 +12,34 @@ namespace pellucid {
 struct SearchShape {
     int words = 0, outputs = 0, dim = 0;
     bool first = false, second = false, maps = true, rows = true;  // rows: false counts only
+    bool near = false;                                             // distances and nearest points
 
     int64_t row_bytes() const {
         if (!rows) return 0;
-        return 8 * (words + dim + 1 + (maps ? outputs * (dim + 1) : 0)) + 4 * (first + second);
+        return 8 * (words + dim + 1 + (maps ? outputs * (dim + 1) : 0) + (near ? dim + 1 : 0)) + 4 * (first + second);
     }
 };
 
 struct RegionRows {
     Column<uint64_t> codes;
-    Column<double> points, clearance, coef, intercept;
+    Column<double> points, clearance, coef, intercept, distance, feet;
     Column<int32_t> first, second;
 
     size_t count() const { return clearance.size; }
     template <class Use>
-    void each(Use use) {
-        use(codes), use(points), use(clearance), use(coef), use(intercept), use(first), use(second);
+    void both(RegionRows& o, Use use) {
+        use(codes, o.codes), use(points, o.points), use(clearance, o.clearance), use(coef, o.coef);
+        use(intercept, o.intercept), use(first, o.first), use(second, o.second), use(distance, o.distance);
+        use(feet, o.feet);
     }
-
+    template <class Use>
+    void each(Use use) {
+        both(*this, [&](auto& column, auto&) { use(column); });
+    }
     void clear() {
         each([](auto& column) { column.size = 0; });
     }
+    bool has_seams() const { return false; }
     void cut(size_t k, const SearchShape& s) {
         codes.size = k * s.words;
         points.size = k * s.dim;
@@ -40,6 +48,8 @@ struct RegionRows {
         intercept.size = s.maps ? k * s.outputs : 0;
         first.size = s.first ? k : 0;
         second.size = s.second ? k : 0;
+        distance.size = s.near ? k : 0;
+        feet.size = s.near ? k * s.dim : 0;
     }
     void append(const RegionRows& o) {
         codes.append(o.codes);
@@ -49,17 +59,18 @@ struct RegionRows {
         intercept.append(o.intercept);
         first.append(o.first);
         second.append(o.second);
+        distance.append(o.distance);
+        feet.append(o.feet);
     }
 };
 
-// Moves row order[i] to place i, along the cycles of the permutation; order is used up.
+// Moves row order[i] to place i, along the cycles of the permutation.
 template <class T>
-void permute(Column<T>& column, size_t width, const std::vector<uint32_t>& order, std::vector<bool>& done,
-             std::vector<T>& hold) {
+void permute(Column<T>& column, size_t width, const std::vector<uint32_t>& order) {
     if (!column.size || !width) return;
     const size_t n = order.size();
-    std::fill(done.begin(), done.end(), false);
-    hold.resize(width);
+    std::vector<bool> done(n);
+    std::vector<T> hold(width);
     T* data = column.data;
     for (size_t i = 0; i < n; ++i) {
         if (done[i] || order[i] == i) continue;
@@ -76,9 +87,24 @@ void permute(Column<T>& column, size_t width, const std::vector<uint32_t>& order
     }
 }
 
+// std::sort of parts, which are then merged.
+template <class T, class Less>
+void sort_in_parallel(int threads, std::vector<T>& v, Less less) {
+    const size_t parts = v.size() < 4096 ? 1 : (size_t)std::max(1, threads);
+    auto end = [&](size_t part) { return v.begin() + (ptrdiff_t)(v.size() * part / parts); };
+    in_parallel(threads, parts, [&](size_t i) { std::sort(end(i), end(i + 1), less); });
+    for (size_t width = 1; width < parts; width *= 2)
+        in_parallel(threads, (parts + 2 * width - 1) / (2 * width), [&](size_t i) {
+            const size_t from = 2 * width * i, middle = std::min(parts, from + width),
+                         to = std::min(parts, from + 2 * width);
+            std::inplace_merge(end(from), end(middle), end(to), less);
+        });
+}
+
 class SearchOutput {
   public:
     using Rows = RegionRows;
+    static constexpr bool keeps_parcels = false;
 
     struct Segment {
         explicit Segment(int64_t id_) : id(id_) {}
@@ -93,7 +119,7 @@ class SearchOutput {
 
     RegionRows result;
     int64_t rest_cells = 0;
-    double rest_share = 0;
+    double rest_share = 0, rest_distance = INFINITY;
     const SearchShape& shape() const { return shape_; }
     bool is_ordered() const { return ordered_; }
 
@@ -110,6 +136,7 @@ class SearchOutput {
         result.append(r);
         r.clear();
     }
+    void move(Parcel<RegionRows>&& parcel, size_t leave) { move(parcel.open(), leave); }
 
     size_t room(const RegionRows& r, const Budget& budget) const {
         int64_t fit = std::min(rows(r), budget.max_rows - rows());
@@ -122,11 +149,12 @@ class SearchOutput {
     void add_rest(const Task& task) {
         ++rest_cells;
         rest_share += task.share();
+        rest_distance = std::min(rest_distance, task.distance());
     }
     bool has_rest() const { return rest_cells > 0; }
 
     // By code, then first, then second.
-    void close(bool) {
+    void close(bool, int threads) {
         const size_t n = result.count(), words = (size_t)shape_.words;
         if (n >= UINT32_MAX) throw std::length_error("more than 2^32 regions in one table");
         if (!n) return;
@@ -150,22 +178,24 @@ class SearchOutput {
         {
             std::vector<Key> keys(n);
             for (size_t i = 0; i < n; ++i) keys[i] = {words ? codes[i * words] : 0, (uint32_t)i};
-            std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
+            sort_in_parallel(threads, keys, [&](const Key& a, const Key& b) {
                 return a.word != b.word ? a.word < b.word : later(a.row, b.row);
             });
             for (size_t i = 0; i < n; ++i) order[i] = keys[i].row;
         }
-        std::vector<bool> done(n);
-        std::vector<uint64_t> word;
-        std::vector<double> number;
-        std::vector<int32_t> label;
-        permute(result.codes, words, order, done, word);
-        permute(result.points, shape_.dim, order, done, number);
-        permute(result.clearance, 1, order, done, number);
-        permute(result.coef, (size_t)shape_.outputs * shape_.dim, order, done, number);
-        permute(result.intercept, shape_.outputs, order, done, number);
-        permute(result.first, 1, order, done, label);
-        permute(result.second, 1, order, done, label);
+        const std::function<void()> columns[] = {
+            // the widest first
+            [&] { permute(result.coef, (size_t)shape_.outputs * shape_.dim, order); },
+            [&] { permute(result.points, (size_t)shape_.dim, order); },
+            [&] { permute(result.codes, words, order); },
+            [&] { permute(result.intercept, (size_t)shape_.outputs, order); },
+            [&] { permute(result.clearance, 1, order); },
+            [&] { permute(result.first, 1, order); },
+            [&] { permute(result.second, 1, order); },
+            [&] { permute(result.distance, 1, order); },
+            [&] { permute(result.feet, (size_t)shape_.dim, order); },
+        };
+        in_parallel(n < 4096 ? 1 : threads, std::size(columns), [&](size_t i) { columns[i](); });
     }
 
   private:

@@ -142,7 +142,7 @@ class VertexWalker {
     void drain() {
         while (stack_.size() > given_) {
             if (pool_.stopped() || pool_.enough(segment_)) return abandon();
-            if (--until_poll_ <= 0) poll();
+            if (--until_poll_ <= 0 && poll()) return leave();
             if (pool_.wants_work() && stack_.size() > given_ + 1) give();
             auto cell = pop();
             follow(*cell);
@@ -152,10 +152,18 @@ class VertexWalker {
         given_ = 0;
     }
 
-    void poll() {
-        until_poll_ = 32;
+    bool poll() {
+        until_poll_ = 16;
         report();
-        pool_.poll(segment_);
+        return pool_.poll(segment_);
+    }
+
+    // Other threads go on.
+    void leave() {
+        while (stack_.size() > given_) give();
+        stack_.clear();
+        given_ = 0;
+        until_poll_ = 1;
     }
 
     void report() {

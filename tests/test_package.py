@@ -7,11 +7,14 @@ import pellucid
 
 PUBLIC = {
     "load", "Network", "Box", "Slice", "linear_regions", "Atlas", "PartialAtlas", "Region", "load_atlas", "describe", "Description",
-    "importance", "Importance", "monotone", "Monotone", "monotone_table", "MonotoneTable", "lipschitz", "Lipschitz", "decision_boundary",
-    "DecisionBoundary", "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status",
-    "PellucidError",
-    "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
-    "MissingColumn", "MissingExtra", "Interrupted", "PathInUse", "__version__",
+    "importance", "Importance", "monotone", "Monotone", "monotone_table", "MonotoneTable", "lipschitz", "Lipschitz",
+    "decision_boundary", "DecisionBoundary", "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot",
+    "Certificate", "Status", "PellucidError", "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear",
+    "NoDecision", "DataError", "FileFormatError", "MissingColumn", "MissingExtra", "Interrupted", "PathInUse", "__version__",
+    "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
+    "ContrastiveReason", "nearest_regions", "NearestRegions", "robustness_radius", "local_explanation", "count_regions", "RegionCount",
+    "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
+    "MonotoneDecision",
 }
 
 

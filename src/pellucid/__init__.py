@@ -13,26 +13,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOME = {
-    "load": "importers.load", "Network": "graph",
-    "Box": "geometry", "Slice": "geometry",
+    "load": "importers.load",
+    "Network": "graph",
+    "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
-    "abrupt_changes": "explain", "favoured_output": "explain",
-    "importance": "explain", "Importance": "explain", "monotone": "explain", "Monotone": "explain", "monotone_table": "explain",
-    "MonotoneTable": "explain", "lipschitz": "explain", "Lipschitz": "explain", "decision_boundary": "explain",
-    "DecisionBoundary": "explain",
+    "abrupt_changes": "explain", "favoured_output": "explain", "counterfactual": "explain", "Counterfactual": "explain",
+    "fair": "explain", "Fairness": "explain", "sufficient_reason": "explain", "SufficientReason": "explain",
+    "contrastive_reason": "explain", "ContrastiveReason": "explain",
+    "nearest_regions": "atlas", "NearestRegions": "atlas",
+    "robustness_radius": "explain", "local_explanation": "explain", "importance": "explain", "Importance": "explain",
+    "monotone": "explain", "Monotone": "explain", "monotone_table": "explain", "MonotoneTable": "explain", "lipschitz": "explain",
+    "Lipschitz": "explain", "decision_boundary": "explain", "DecisionBoundary": "explain", "count_regions": "explain",
+    "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
+    "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
+    "difference": "explain", "Difference": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
-    "FileFormatError": "errors", "MissingExtra": "errors",
-    "Interrupted": "errors", "PathInUse": "errors",
+    "FileFormatError": "errors", "MissingExtra": "errors", "Interrupted": "errors", "PathInUse": "errors",
 }
 
 __all__ = [*_HOME, "__version__", "plot"]
 
 if TYPE_CHECKING:
     from . import plots as plot
-    from .atlas import Atlas, PartialAtlas, Region, linear_regions, load_atlas
+    from .atlas import (
+        Atlas,
+        NearestRegions,
+        PartialAtlas,
+        Region,
+        linear_regions,
+        load_atlas,
+        nearest_regions,
+    )
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -50,25 +64,47 @@ if TYPE_CHECKING:
         UnsupportedOp,
     )
     from .explain import (
+        ContrastiveReason,
+        Counterfactual,
         DecisionBoundary,
         Description,
+        Difference,
+        Extremum,
+        Fairness,
         Importance,
         Lipschitz,
         Monotone,
+        MonotoneDecision,
         MonotoneTable,
+        Objective,
+        RegionCount,
+        SufficientReason,
         abrupt_changes,
+        contrastive_reason,
+        count_regions,
+        counterfactual,
         decision_boundary,
         describe,
+        difference,
         enclaves,
+        fair,
         favoured_output,
+        feature,
         importance,
         lipschitz,
+        local_explanation,
+        maximise,
+        minimise,
         monotone,
+        monotone_decision,
         monotone_table,
+        output,
+        robustness_radius,
+        sufficient_reason,
         tipping_points,
         transitions,
     )
-    from .geometry import Box, Slice
+    from .geometry import Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
 

@@ -1,4 +1,4 @@
-"""Claims as values (STYLE 5): what is proved, what is refuted, what is unknown and why."""
+"""Claims as values: what is proved, what is refuted, what is unknown and why."""
 
 from __future__ import annotations
 

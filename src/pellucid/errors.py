@@ -1,4 +1,4 @@
-"""What pellucid raises. Every message says what was done, what came, what can be taken, and the way out (STYLE 6)."""
+"""What pellucid raises. Every message says what was done, what came, what can be taken, and the way out."""
 
 from __future__ import annotations
 

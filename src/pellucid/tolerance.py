@@ -28,9 +28,52 @@ CHECK_AREA = 1e-9
 CHECK_VALUE = 1e-9
 """A region's map equals the network, and its neighbour on their facet, within this of the outputs' scale."""
 
+NEAR_BOX = 1.5
+"""A search within radius r of a point works in the box x +- 1.5 r: regions that reach into the ball do so into the box by more than
+a sliver, unless they are thin themselves."""
+
+NEAR_MARGIN = 1e-9
+"""What a radius within which no region is missing is reduced by, relative: nearest points lie within FEASIBLE roundings (1e-13 of
+the box) of their faces, and faces that meet at a small angle magnify that."""
+
+FARTHEST = 1e6
+"""Where the search of an unbounded domain ends, in units of the farthest unit hyperplane (by the local model at x): beyond, slivers
+of the box that is searched would be as thick as the regions near x."""
+
+FACET_BALL = 1e-6
+"""Facets found by HiGHS hold a ball of this radius, relative to the typical distance of the rows: ten times its feasibility
+tolerance, below which it cannot tell a facet from a touch."""
+
 PROOF_WIDTH = 1e-8
 """Signs are decided against the proved rounding bound only where that is below this, relative to the size of the unit: counts of
 regions do not change up to here. Where it is wider, errors are estimated and the certificate does not say proved."""
+
+SIMPLEX = 1e-11
+"""Cosine below which the native simplex takes an edge as not rising (OBLIQUE in lp.hpp). A vertex that it calls the best can so be
+short of the best by this, for each of k edges, times the diameter 2 sqrt(k) of the domain mapped to [-1, 1]^k."""
+
+SOLVER = 1e-9
+"""How far rows, bounds and integers may be missed by a solver of linear or mixed-integer programmes: asked of each of them;
+the smallest value that all of them take."""
+
+SOLVER_MARGIN = 1e-7
+"""Bounds of units that go into a mixed-integer programme are widened by this, relative to their size: a hundred times SOLVER,
+so that no point of the network is cut off by the solver's own tolerance."""
+
+SOLVER_SLACK = 1e-6
+"""Regions by mixed-integer programming: how far beyond its breakpoint a unit at an upper piece must get, relative to its range. A
+thousand times SOLVER, so that the solver cannot make up a region where a unit only touches its breakpoint."""
+
+LEAD = 1e-7
+"""By how many logits a class has to lead where a tie would not do: infima lie on ties, and a lead has to be well above what solvers
+can miss (a hundred times SOLVER)."""
+
+LEAD_SLACK = 1e-8
+"""What is asked of a lead is lowered by this where it is proved that nothing has it: ten times SOLVER, so that the solver's own
+tolerance cannot hide a point."""
+
+PROVED_GAP = 1e-6
+"""A nearest or largest value counts as proved where the bound is within this of it, relative to 1 + its size."""
 
 LP_ROOM = 1e-9
 """What a bound by linear programming has to clear, relative. Its multipliers are checked by weak duality, so that the solver's own

@@ -137,3 +137,19 @@ def test_points_lie_in_pieces_whose_first_and_second_are_theirs_whatever_units_a
         n = np.arange(len(y))
         assert np.allclose(y[n, atlas.first[k]], order[:, -1])
         assert np.allclose(y[n, atlas.second[k]], order[:, -2])
+
+
+@pytest.mark.parametrize("by", [None, "class", "top2"])
+@pytest.mark.parametrize("d", [1, 2, 3, 6])
+def test_stopped_before_the_first_region_it_is_an_atlas_of_no_rows(d, by, rng, tmp_path):
+    net = relu_network(random_layers(rng, [d, 6, 6, 3]))
+    atlas = pel.linear_regions(net, pel.Box(-np.ones(d), np.ones(d)), by=by, max_regions=0)
+    again = pel.load_atlas(atlas.save(tmp_path / "atlas"))
+    points = rng.uniform(-1, 1, (5, d))
+    for a in (atlas, again):
+        assert (len(a), a.n_regions, a.coef.shape) == (0, 0, (0, 3, d))
+        assert not a.is_complete
+        assert (a.locate(points) == -1).all()
+        assert np.isnan(a(points)).all()
+        assert len(a.to_frame()) == 0
+        assert a.check().status is not Status.REFUTED

@@ -47,6 +47,21 @@ def test_pensieve_says_so_where_its_data_are_absent(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_acasxu(tmp_path, shared):
+    for name in ("ACASXU_run2a_1_9_batch_2000.onnx", "ACASXU_run2a_5_3_batch_2000.onnx", "prop_3.vnnlib", "prop_4.vnnlib"):
+        (tmp_path / name).symlink_to(shared / "data/acasxu" / name)
+    done = run("acasxu.py", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^ *(\S+) +(\d) +(holds|fails|open) +proved", done.stdout, flags=re.MULTILINE) == [
+        ("1_9", "3", "fails"), ("1_9", "4", "fails"), ("5_3", "3", "holds"), ("5_3", "4", "holds")]
+
+
+def test_acasxu_says_so_where_its_data_are_absent(tmp_path):
+    done = run("acasxu.py", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no ACASXU_*.onnx" in done.stdout
+
+
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
 def test_code_in_documents_runs(page, tmp_path, monkeypatch):
     """All python blocks of a page, in order, in one namespace and an empty folder."""

@@ -76,7 +76,7 @@ def test_the_box_of_a_data_frame_has_its_names():
     (lambda: Box([0] * 3, [1] * 3).slice(free=(0, 1), at=[0, 0]), "at has 2"),
     (lambda: Box([0] * 3, [1] * 3).slice(free=(0, 0), at=[0, 0, 0]), "two coordinates at once"),
     (lambda: Slice([0, 0, 0], [[1, 1], [1, 1], [0, 0]], Box([0] * 3, [1] * 3)), "independent"),
-    (lambda: as_slice("box", "ab"), "Box or a Slice"),
+    (lambda: as_slice("box", "ab"), "Slice or a Hull"),
     (lambda: Box.around([0, 0], -1), "negative"),
 ])
 def test_wrong_domains_are_refused_in_words(make, word):

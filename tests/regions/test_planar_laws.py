@@ -6,7 +6,6 @@ import _thread
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import fields
 from itertools import pairwise
 
@@ -204,10 +203,15 @@ def test_a_budget_that_is_just_enough_is_complete(wide):
 
 def test_ctrl_c_keeps_what_was_found():
     chain = relu_chain(random_layers(np.random.default_rng(0), 800, 800, 800, 1))
-    threading.Timer(0.3, _thread.interrupt_main).start()
     seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if progress.regions > 1000:
+            _thread.interrupt_main()
+
     with pytest.raises(KeyboardInterrupt) as stop:
-        planar(chain, progress=seen.append)
+        planar(chain, progress=interrupt)
     assert isinstance(stop.value, Interrupted)
     cells = stop.value.partial
     assert cells.reason == "cancelled"

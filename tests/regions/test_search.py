@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import threading
 from dataclasses import fields
 from itertools import pairwise
 
@@ -373,10 +372,16 @@ def test_wide_stages_keep_one_map_for_many_cells():
 
 def test_ctrl_c_keeps_what_was_found():
     chain, (G, h) = relu_chain(random_layers(np.random.default_rng(0), 8, 60, 60, 1)), cube(8)
-    e, seen = floors(chain, G, h), []
-    threading.Timer(0.5, _thread.interrupt_main).start()
+    e = floors(chain, G, h)
+    seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if progress.regions > 1000:
+            _thread.interrupt_main()
+
     with pytest.raises(KeyboardInterrupt) as stop:
-        enumerate_search(chain, G, h, floors=e, progress=seen.append)
+        enumerate_search(chain, G, h, floors=e, progress=interrupt)
     assert isinstance(stop.value, Interrupted)
     table = stop.value.partial
     assert table.reason == "cancelled"

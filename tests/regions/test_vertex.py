@@ -6,7 +6,6 @@ import _thread
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import fields
 from itertools import pairwise, product
 
@@ -329,10 +328,15 @@ def test_only_the_columns_asked_for_are_made(wide):
 
 def test_ctrl_c_keeps_what_was_found():
     chain = relu_chain(random_layers(np.random.default_rng(0), 4, 200, 200, 200, 1))
-    threading.Timer(0.3, _thread.interrupt_main).start()
     seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if progress.regions > 1000:
+            _thread.interrupt_main()
+
     with pytest.raises(KeyboardInterrupt) as stop:
-        vertex(chain, *cube(4), progress=seen.append)
+        vertex(chain, *cube(4), progress=interrupt)
     assert isinstance(stop.value, Interrupted)
     table = stop.value.partial
     assert table.reason == "cancelled"

@@ -2,7 +2,10 @@
 
 from .atlas import Atlas as Atlas
 from .atlas import PartialAtlas as PartialAtlas
+from .enumerate import count_cells as count_cells
 from .enumerate import linear_regions as linear_regions
+from .nearest import NearestRegions as NearestRegions
+from .nearest import nearest_regions as nearest_regions
 from .neighbours import Adjacency as Adjacency
 from .neighbours import adjacency as adjacency
 from .region import Halfspaces as Halfspaces

@@ -11,26 +11,29 @@ import numpy as np
 from ..certificate import Certificate, Status
 from ..chain import UNIT, Rounding, chain_of, rounding
 from ..errors import DomainError, Interrupted, NoDecision
-from ..geometry import Box, NamedSlice, Slice, as_slice
+from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import check_threshold, logit, no_class
-from ..regions import Cells, Progress, Table, enumerate_planar, enumerate_search, enumerate_vertex
+from ..regions import Cells, Progress, Table, enumerate_milp, enumerate_planar, enumerate_search, enumerate_vertex, native_budgets
 from ..regions.search import MAX_DIM as SEARCH_DIM
 from ..regions.vertex import MAX_DIM as VERTEX_DIM
-from ..tolerance import GEOMETRIC
+from ..tolerance import GEOMETRIC, SOLVER, SOLVER_SLACK
 from .atlas import Atlas, PartialAtlas
 
+MILP_DIM = 10_000
+"""Dimensions that enumeration by mixed-integer programming takes: more would not end."""
 
-def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
+
+def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, engine: str = "auto", by: str | None = None,
                    threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
                    max_bytes: int | None = None, threads: int | None = None,
                    progress: Callable[[Progress], object] | None = None) -> Atlas:
     """Every linear region of a piecewise linear network over an analysis set, exactly (CEE III, SPEC 2-3).
 
-    domain: a Box or Slice. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
-    three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. by: None,
-    "class" (also split by arg max, CEE eq. 5) or "top2" (by first and second, eq. 6). threshold: probability from which a single
-    sigmoid output gives its class.
+    domain: a Box, Slice or Hull. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
+    three to five (exact volumes) and "search" (halfspace cells, up to 64) elsewhere; the certificate says which. "milp" is the
+    method of CEE III-B, slow, to compare with. by: None, "class" (also split by arg max, CEE eq. 5) or "top2" (by first and
+    second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
     max_regions, max_seconds, max_bytes: budgets; when one runs out the answer is a PartialAtlas of what was found.
     threads: None = PELLUCID_THREADS or all cores; the answer does not depend on it. progress: called several times a second.
 
@@ -39,9 +42,7 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     """
     if not isinstance(net, Network):
         raise TypeError(f"linear_regions takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
-    for name, budget in (("max_regions", max_regions), ("max_seconds", max_seconds), ("max_bytes", max_bytes)):
-        if budget is not None and not budget >= 0:      # also where it is NaN
-            raise ValueError(f"{name}={budget}: a budget cannot be negative")
+    native_budgets(max_regions, max_seconds, max_bytes, threads)      # nonsense is refused before any work
     chain = chain_of(net)
     plane = as_slice(domain, net.feature_names)
     engine = _engine(engine, plane.dim)
@@ -59,6 +60,8 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     try:
         if engine == "planar":
             cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=decided.floors, split=split, **budgets)
+        elif engine == "milp":
+            cells = _by_milp(chain_u, plane, decided, by, budgets)
         else:
             G, h, _ = plane.constraints
             enumerate_cells = enumerate_vertex if engine == "vertex" else enumerate_search
@@ -68,9 +71,38 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: st
     return atlas(cells)
 
 
+def count_cells(net: Network, domain: Box | Slice | NamedSlice, by: str | None, threshold: float,
+                **budgets) -> tuple[Table, Slice, Certificate]:
+    """The regions of a domain without rows, in constant memory: (Table, slice, certificate); arguments as `linear_regions`.
+
+    Interrupted holds the same three.
+    """
+    native_budgets(budgets.get("max_regions"), budgets.get("max_seconds"), None, budgets.get("threads"))
+    chain, plane = chain_of(net), as_slice(domain, net.feature_names)
+    engine, split = _engine("search", plane.dim), split_of(net, by, threshold)
+    started, decided = time.perf_counter(), rounding(chain, plane)
+    G, h, _ = plane.constraints
+
+    def answer(table: Table) -> tuple[Table, Slice, Certificate]:
+        return table, plane, _certificate(table, plane, decided, engine, time.perf_counter() - started)
+
+    try:
+        return answer(enumerate_search(chain.fold(plane.x0, plane.P), G, h, floors=decided.floors, split=split, count_only=True, **budgets))
+    except Interrupted as stop:
+        raise Interrupted(answer(stop.partial)) from None
+
+
+def _by_milp(chain_u, plane: Slice, decided: Rounding, by: str | None, budgets: dict) -> Table:
+    if by is not None:
+        raise ValueError(f"by='{by}': the milp engine gives whole regions only; take another engine, or by=None")
+    G, h, _ = plane.constraints
+    taken = {name: budgets[name] for name in ("max_regions", "max_seconds", "progress")}
+    return enumerate_milp(chain_u, G, h, floors=decided.floors, **taken)
+
+
 def _engine(asked: str, dim: int) -> str:
     """The engine for so many dimensions; DomainError where the one asked for does not take them."""
-    takes = {"planar": (2, 2), "vertex": (1, VERTEX_DIM), "search": (1, SEARCH_DIM)}
+    takes = {"planar": (2, 2), "vertex": (1, VERTEX_DIM), "search": (1, SEARCH_DIM), "milp": (1, MILP_DIM)}
     if asked not in ("auto", *takes):
         raise ValueError(f"engine='{asked}': there are 'auto', {', '.join(map(repr, takes))}")
     engine = ("planar" if dim == 2 else "vertex" if 3 <= dim <= 5 else "search") if asked == "auto" else asked
@@ -106,8 +138,11 @@ def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: 
     """What the engine's answer proves (design/rounding.md)."""
     claim = (f"every linear region thicker than {GEOMETRIC:g} of the domain is present with its right code, but where a unit stays "
              f"within {max(decided.width, UNIT):.1g} of its size from a breakpoint throughout the region")
-    figures = {"rows": len(cells), "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC, "rounding": decided.width,
-               "engine": engine, "seconds": seconds} | _sizes(cells, plane)
+    figures = {"rows": cells.n_regions, "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC,
+               "rounding": decided.width, "engine": engine, "seconds": seconds} | _sizes(cells, plane)
+    if engine == "milp":
+        claim = (f"every linear region in which all units can clear their breakpoints by {SOLVER_SLACK:g} of their ranges is present, "
+                 f"to the solver's tolerance of {SOLVER:g}")
     if not cells.complete:
         return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {_explored(cells, plane)}", figures)
     slivers = f", up to {cells.unresolved} slivers of at most {_thin(cells)}" if cells.unresolved else ""
@@ -129,6 +164,8 @@ def _sizes(cells: Cells | Table, plane: Slice) -> dict[str, float]:
 def _explored(cells: Cells | Table, plane: Slice) -> str:
     if isinstance(cells, Cells):
         return f"{cells.area.sum() / plane.polygon.area:.2%} of the area explored"
+    if np.isnan(cells.rest_share):
+        return f"{len(cells)} found, how much is left is not known"
     whole = "volume" if cells.domain_volume is not None else "search tree"
     return f"{cells.rest_cells} cells, {cells.rest_share:.2%} of the {whole}, were left unexplored"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
     d, k = atlas.network.n_inputs, atlas.domain.dim
     x = np.asarray(x, dtype=np.float64)
     if x.ndim > 2:
-        x = x.reshape(len(x), -1)
+        x = x.reshape(len(x), math.prod(x.shape[1:]))
     x = np.atleast_2d(x)
     if x.shape[1] == d:
         if atlas.domain.free is not None and d == k:      # the plane is the whole space: u is x, up to order

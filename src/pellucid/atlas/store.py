@@ -1,4 +1,4 @@
-"""Atlases as directories: Parquet columns, the network, a JSON manifest (DESIGN 8). No pickle."""
+"""Atlases as directories: Parquet columns, the network, a JSON manifest. No pickle."""
 
 from __future__ import annotations
 
@@ -64,11 +64,10 @@ def _write(atlas: Atlas, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    cells, K = atlas.cells, len(atlas)
+    cells = atlas.cells
     # reading the network back gives class names and all
     atlas.network.save(folder / "network.npz")
-    columns: dict[str, Any] = {"code": _fixed(cells.codes), "coef_u": _fixed(cells.coef.reshape(K, math.prod(cells.coef.shape[1:]))),
-                               "intercept_u": _fixed(cells.intercept)}
+    columns: dict[str, Any] = {"code": _fixed(cells.codes), "coef_u": _fixed(cells.coef), "intercept_u": _fixed(cells.intercept)}
     if isinstance(cells, Cells):
         columns |= {"vertices": _ragged(_fixed(cells.vertices), cells.vertex_ptr),
                     "edge_seam": _ragged(pa.array(cells.edge_seam), cells.vertex_ptr), "volume": pa.array(cells.area)}
@@ -87,13 +86,13 @@ def _write(atlas: Atlas, folder: Path) -> None:
 
 
 def _fixed(a: np.ndarray):
-    """(n, w) numbers as a column of fixed-size lists."""
+    """(n, ...) numbers as a column of fixed-size lists."""
     import pyarrow as pa
 
-    a = np.ascontiguousarray(a)
-    if a.shape[1] == 0:
+    width = math.prod(a.shape[1:])
+    if width == 0:
         return pa.array([[]] * len(a), pa.list_(pa.null()))
-    return pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), a.shape[1])
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(a).ravel()), width)
 
 
 def _ragged(values, ptr: np.ndarray):

@@ -4,6 +4,11 @@ from .chain import Chain as Chain
 from .chain import Elementwise as Elementwise
 from .chain import Selection as Selection
 from .chain import Stage as Stage
+from .combine import beside as beside
+from .deviation import Models as Models
+from .deviation import deviation as deviation
+from .deviation import deviation_bound as deviation_bound
+from .deviation import thickness as thickness
 from .intervals import UNIT as UNIT
 from .intervals import Rounding as Rounding
 from .intervals import rounding as rounding

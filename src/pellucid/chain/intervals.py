@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -74,12 +76,12 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
         return [floor]
     G = first_A @ (domain.P * half)
     g = first_A @ (domain.x0 + domain.P @ centre) + first_a
-    size, error = float(np.sqrt(np.sum(G * G) + g @ g)), float(np.linalg.norm(floor))
-    floors = [floor]
+    size, error = math.sqrt(_frobenius(G) ** 2 + float(g @ g)), math.sqrt(float(floor @ floor))
+    floors, root = [floor], math.sqrt(domain.dim + 1.0)
     for layer in _layers(chain):
         size = layer.slope * size + layer.offset
         error = layer.slope * error * (1 + 4 * UNIT) + 2 * UNIT * size
-        floors.append(np.sqrt(domain.dim + 1.0) * (layer.rows * (error + layer.gamma * size) + layer.gamma * layer.a))
+        floors.append(layer.rows * (root * (error + layer.gamma * size)) + root * layer.gamma * layer.a)
         error = layer.norm * error + layer.gamma * (layer.rows_norm * size + layer.a_norm)
         size = layer.norm * size + layer.a_norm
     return floors
@@ -107,15 +109,21 @@ def rounding(chain: Chain, domain: Slice) -> Rounding:
     """
     proved = rounding_floors(chain, domain)
     lower, upper = domain.bounds
-    points = np.random.default_rng(0).uniform(-1, 1, (8, domain.dim)) * ((upper - lower) / 2) + (lower + upper) / 2
+    points = _directions(domain.dim) * ((upper - lower) / 2) + (lower + upper) / 2
     sizes = _sizes(chain, domain.point(points).T)
-    width = max(float((ROUNDING_FACTOR * f / np.maximum(s, 1e-300)).max(initial=0.0)) for f, s in zip(proved, sizes, strict=True))
+    width = ROUNDING_FACTOR * max(float((f / s).max(initial=0.0)) for f, s in zip(proved, sizes, strict=True))
     if width <= PROOF_WIDTH:
         return Rounding(proved, True, width)
     estimates = _estimated_floors(chain, domain, points, proved[0])
     floors = [np.where(ROUNDING_FACTOR * f <= PROOF_WIDTH * s, f, np.minimum(f, e))
               for f, e, s in zip(proved, estimates, sizes, strict=True)]
     return Rounding(floors, False, width)
+
+
+@lru_cache(maxsize=64)
+def _directions(dim: int) -> np.ndarray:
+    """Where in the domain sizes of units are looked at: always the same places."""
+    return np.random.default_rng(0).uniform(-1, 1, (8, dim))
 
 
 def _sizes(chain: Chain, s: np.ndarray) -> list[np.ndarray]:
@@ -125,7 +133,7 @@ def _sizes(chain: Chain, s: np.ndarray) -> list[np.ndarray]:
         z = layer.A @ s
         z += layer.a[:, None]
         own = np.abs(z).max(axis=1, initial=0.0)
-        sizes.append(np.maximum(own, 1e-3 * own.max(initial=0.0)))
+        sizes.append(np.maximum(own, max(1e-3 * own.max(initial=0.0), 1e-300)))
         if isinstance(layer, Stage):
             s = layer.phi(z)
     return sizes

@@ -43,8 +43,8 @@ def _backwards(chain: Chain, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         else:
             W = _to_winners(W, stage.phi.members[stage.phi.ptr[:-1] + pieces], stage.A.shape[0])
         e += W @ stage.a
-        flat = W.reshape(K * c, -1)
-        W = (flat @ stage.A if isinstance(stage.A, np.ndarray) else (stage.A.T @ flat.T).T).reshape(K, c, -1)
+        flat = W.reshape(K * c, stage.A.shape[0])
+        W = (flat @ stage.A if isinstance(stage.A, np.ndarray) else (stage.A.T @ flat.T).T).reshape(K, c, stage.A.shape[1])
     return W, e
 
 

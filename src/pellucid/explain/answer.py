@@ -1,4 +1,4 @@
-"""Answers with proof: the value, what shows it, whether it is proved, and how far from it the truth can be (STYLE 5)."""
+"""Answers with proof: the value, what shows it, whether it is proved, and how far from it the truth can be."""
 
 from __future__ import annotations
 

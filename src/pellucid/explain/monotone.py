@@ -15,7 +15,7 @@ from ..atlas.frame import interior_points
 from ..certificate import Certificate, Status
 from ..chain import Chain, chain_of, local_maps, rounding
 from ..errors import DataError, Interrupted, NoDecision
-from ..geometry import Box, NamedSlice, Slice, as_slice
+from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import check_threshold, logit, no_class
 from ..regions import Cells, Progress, codes_of, unpack_codes
@@ -115,7 +115,7 @@ class MonotoneTable:
         return html(repr(self), self.to_frame())
 
 
-def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice, of: str = "output", *, output: int | str = 0,
+def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
              versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
              threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
              threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> Monotone:
@@ -133,7 +133,7 @@ def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice,
                   ).answer(feature, direction)
 
 
-def monotone_table(net: Network, domain: Box | Slice | NamedSlice, of: str = "output", *, output: int | str = 0,
+def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
                    versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
                    threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
                    threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> MonotoneTable:

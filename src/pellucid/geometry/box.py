@@ -87,8 +87,11 @@ class Box:
 
 
 def replace_box(box: Box, **changes) -> Box:
-    values = {"lower": box.lower, "upper": box.upper, "names": box.names, "A": box.A, "b": box.b} | changes
-    return Box(values["lower"], values["upper"], values["names"], A=values["A"], b=values["b"])
+    """The box with other fields, which must fit: nothing is checked again."""
+    new = object.__new__(Box)
+    for name in ("lower", "upper", "names", "A", "b"):
+        object.__setattr__(new, name, changes.get(name, getattr(box, name)))
+    return new
 
 
 def constraint_rows(A, b, widths: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

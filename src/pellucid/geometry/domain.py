@@ -8,26 +8,26 @@ import numpy as np
 
 from ..errors import DomainError
 from .box import Box, replace_box
-from .slice import NamedSlice, Slice
+from .hull import Hull
+from .slice import NamedSlice, Slice, slice_of_box
 
 
-def as_slice(domain: Box | Slice | NamedSlice, names: Sequence[str]) -> Slice:
+def as_slice(domain: Box | Slice | NamedSlice | Hull, names: Sequence[str]) -> Slice:
     """The domain as a Slice, its features in the order of `names` (the network's).
 
-    A Box becomes the slice of the features that move (lower < upper). DomainError where the sizes or names do not fit.
+    A Box becomes the slice of the features that move (lower < upper), a Hull that of the flat it lies in. DomainError where the
+    sizes or names do not fit.
     """
+    if isinstance(domain, Hull):
+        _check_width(domain.box, names)
+        domain = domain.as_slice()
     if isinstance(domain, NamedSlice):
         _check_width(domain.box, names)
         domain = domain.resolve(names)
     if isinstance(domain, Box):
         _check_width(domain, names)
         box = _reordered_box(domain, names)
-        moves = np.flatnonzero(box.lower < box.upper)
-        if len(moves) == 0:
-            raise DomainError("no feature of the box may move (lower == upper everywhere)")
-        P = np.zeros((box.n_inputs, len(moves)))
-        P[moves, np.arange(len(moves))] = 1.0
-        return Slice(np.where(box.lower < box.upper, 0.0, box.lower), P, box, free=tuple((int(j),) for j in moves))
+        return slice_of_box(box)
     if isinstance(domain, Slice):
         _check_width(domain.box, names)
         order = _order(domain.box, names)
@@ -37,7 +37,7 @@ def as_slice(domain: Box | Slice | NamedSlice, names: Sequence[str]) -> Slice:
         where = np.argsort(order)
         free = None if domain.free is None else tuple(tuple(int(where[j]) for j in group) for group in domain.free)
         return Slice(domain.x0[order], domain.P[order], _reordered_box(domain.box, names), A=domain.A, b=domain.b, free=free)
-    raise DomainError(f"a Box or a Slice is needed as analysis set, got a {type(domain).__name__}")
+    raise DomainError(f"a Box, a Slice or a Hull is needed as analysis set, got a {type(domain).__name__}")
 
 
 def _check_width(box: Box, names: Sequence[str]) -> None:

@@ -6,6 +6,12 @@ import numpy as np
 
 from ..errors import DomainError
 
+_LP_MARGIN = 1e-7                  # what HiGHS allows its rows and multipliers
+
+class Unbounded(DomainError):
+    """The set reaches to infinity."""
+
+
 _EMPTY = "the analysis set is empty or has no interior: a set of full dimension is needed"
 
 
@@ -22,9 +28,11 @@ def bounding_box(G: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         finite = np.isfinite(lower).all() and np.isfinite(upper).all()
         cuts = not finite or np.any(np.maximum(G[oblique] * lower, G[oblique] * upper).sum(axis=1) > h[oblique])
         if cuts:
-            lower, upper = _lp_bounds(G, h)
+            low, up = _lp_bounds(G, h)
+            margin = _LP_MARGIN * (up - low)       # a solver may stop a little short; the rows cut what is too much
+            lower, upper = np.maximum(lower, low - margin), np.minimum(upper, up + margin)
     if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
-        raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
+        raise Unbounded("the analysis set is unbounded: give finite bounds to every feature that moves")
     if not (upper - lower > 16 * np.finfo(float).eps * np.maximum(np.abs(lower), np.abs(upper))).all():
         raise DomainError(_EMPTY)
     return lower, upper
@@ -59,7 +67,7 @@ def _lp_bounds(G: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for side, sign in enumerate((1.0, -1.0)):
             answer = linprog(sign * np.eye(k)[j], A_ub=A, b_ub=b, bounds=[(None, None)] * k, method="highs")
             if answer.status == 3:
-                raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
+                raise Unbounded("the analysis set is unbounded: give finite bounds to every feature that moves")
             if answer.status != 0:
                 raise DomainError("the analysis set is empty: its constraints contradict each other")
             ends[side, j] = sign * answer.fun

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from ..errors import DomainError
 from ..tolerance import GEOMETRIC
+
+EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +32,15 @@ class Polygon:
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper corner, (2,) each."""
-        return self.vertices.min(axis=0), self.vertices.max(axis=0)
+        corners = list(zip(*self.vertices.tolist(), strict=True))
+        return np.array([min(x) for x in corners]), np.array([max(x) for x in corners])
 
 
 def shoelace(v: np.ndarray) -> float:
     """Area of the polygon with vertices v (n, 2), positive if counter-clockwise."""
-    x, y = (v[1:] - v[0]).T         # relative to a vertex: far-off polygons lose no digits
-    return 0.5 * float(x[:-1] @ y[1:] - x[1:] @ y[:-1])
+    (x0, y0), *rest = v.tolist()
+    fan = [(x - x0, y - y0) for x, y in rest]           # relative to a vertex: far-off polygons lose no digits
+    return 0.5 * sum(a * d - b * c for (a, b), (c, d) in pairwise(fan))
 
 
 def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
@@ -69,23 +75,20 @@ def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
 
 def rectangle(G: np.ndarray, h: np.ndarray) -> Polygon | None:
     """`halfplane_polygon` for the common case that every row bounds one coordinate from both sides; None otherwise."""
-    if not ((G[:, 0] != 0) ^ (G[:, 1] != 0)).all() or not np.isfinite(h).all():
+    ends, faces = [[-math.inf, -math.inf], [math.inf, math.inf]], [[-1, -1], [-1, -1]]
+    for i, ((g0, g1), bound) in enumerate(zip(G.tolist(), h.tolist(), strict=True)):     # few rows: no arrays
+        if (g0 != 0) == (g1 != 0) or not math.isfinite(bound):
+            return None
+        k, g = (0, g0) if g0 != 0 else (1, g1)
+        side, end = int(g > 0), bound / g
+        if (end < ends[1][k]) if side else (end > ends[0][k]):
+            ends[side][k], faces[side][k] = end, i
+    (x0, y0), (x1, y1) = ends
+    if not all(map(math.isfinite, (x0, x1, y0, y1))):
         return None
-    ends = np.empty((2, 2))
-    faces = np.empty((2, 2), dtype=int)
-    for k in (0, 1):
-        g = G[:, k]
-        for side, rows in enumerate((np.flatnonzero(g < 0), np.flatnonzero(g > 0))):
-            if len(rows) == 0:
-                return None
-            values = h[rows] / g[rows]
-            i = int(values.argmax() if side == 0 else values.argmin())
-            ends[k, side], faces[k, side] = values[i], rows[i]
-    width = ends[:, 1] - ends[:, 0]
-    if not (width > 16 * np.finfo(float).eps * np.abs(ends).max(axis=1)).all():
+    if not all(b - a > 16 * EPS * max(abs(a), abs(b)) for a, b in ((x0, x1), (y0, y1))):
         raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
-    (x0, x1), (y0, y1) = ends
-    return Polygon(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), np.array([faces[1, 0], faces[0, 1], faces[1, 1], faces[0, 0]]))
+    return Polygon(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), np.array([faces[0][1], faces[1][0], faces[1][1], faces[0][0]]))
 
 
 def _bounding(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -85,19 +85,29 @@ class Slice:
     def constraints(self) -> tuple[np.ndarray, np.ndarray, tuple[tuple[str, int], ...]]:
         """G u <= h for all faces, and what each row is: ("upper", j), ("lower", j), ("box", row) or ("slice", row)."""
         box = self.box
-        is_moved = (self.P != 0).any(axis=1)
-        moves, fixed = np.flatnonzero(is_moved), np.flatnonzero(~is_moved)
-        scale = np.maximum(1.0, np.abs(self.x0[fixed]))
-        outside = fixed[(self.x0[fixed] < box.lower[fixed] - 1e-9 * scale) | (self.x0[fixed] > box.upper[fixed] + 1e-9 * scale)]
+        is_moved = self.P.any(axis=1)
+        moves = is_moved.nonzero()[0]
+        if len(moves) < len(is_moved):
+            self._check_fixed((~is_moved).nonzero()[0])
+        G = [self.P[moves], -self.P[moves]]
+        h = [(box.upper - self.x0)[moves], (self.x0 - box.lower)[moves]]
+        numbers = moves.tolist()
+        what = [("upper", j) for j in numbers] + [("lower", j) for j in numbers]
+        if len(box.b) + len(self.b):
+            G += [box.A @ self.P, self.A]
+            h += [box.b - box.A @ self.x0, self.b]
+            what += [("box", i) for i in range(len(box.b))] + [("slice", i) for i in range(len(self.b))]
+        return np.concatenate(G), np.concatenate(h), tuple(what)
+
+    def _check_fixed(self, fixed: np.ndarray) -> None:
+        """DomainError where a feature that does not move lies outside the box."""
+        box, x0 = self.box, self.x0[fixed]
+        slack = 1e-9 * np.maximum(1.0, np.abs(x0))
+        outside = fixed[(x0 < box.lower[fixed] - slack) | (x0 > box.upper[fixed] + slack)]
         if len(outside):
             j = int(outside[0])
             name = f"'{box.names[j]}'" if box.names else str(j)
             raise DomainError(f"feature {name} is fixed at {self.x0[j]}, outside the box's [{box.lower[j]}, {box.upper[j]}]")
-        G = np.vstack([self.P[moves], -self.P[moves], box.A @ self.P, self.A])
-        h = np.concatenate([(box.upper - self.x0)[moves], (self.x0 - box.lower)[moves], box.b - box.A @ self.x0, self.b])
-        what = [("upper", int(j)) for j in moves] + [("lower", int(j)) for j in moves]
-        what += [("box", i) for i in range(len(box.b))] + [("slice", i) for i in range(len(self.b))]
-        return G, h, tuple(what)
 
     @cached_property
     def polygon(self) -> Polygon:
@@ -117,6 +127,23 @@ class Slice:
 
     def __repr__(self) -> str:
         return f"Slice({' x '.join(self.axes)} of {self.box.n_inputs} features)"
+
+
+def slice_of_box(box: Box) -> Slice:
+    """The slice of the features that move (lower < upper), the others fixed where they are."""
+    is_moved = box.lower < box.upper
+    moves = is_moved.nonzero()[0].tolist()
+    if not moves:
+        raise DomainError("no feature of the box may move (lower == upper everywhere)")
+    x0, P = np.where(is_moved, 0.0, box.lower), np.zeros((box.n_inputs, len(moves)))
+    if not np.isfinite(x0).all():
+        raise DomainError("Slice: x0 and P must be finite numbers")
+    P[moves, range(len(moves))] = 1.0
+    made = object.__new__(Slice)               # what Slice() checks holds
+    values = {"x0": x0, "P": P, "box": box, "A": np.zeros((0, len(moves))), "b": np.zeros(0), "free": tuple((j,) for j in moves)}
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def _independent(P: np.ndarray) -> bool:

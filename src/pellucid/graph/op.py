@@ -1,4 +1,4 @@
-"""The four closed families of ops (DESIGN, decision 2). An op says what it *is*; an analysis has one rule a family.
+"""The four closed families of ops. An op says what it *is*; an analysis has one rule a family.
 
 Shapes are those of one sample: the batch axis is never part of them. Arrays that flow through ops have it in front.
 """

@@ -122,7 +122,7 @@ def spellings(framework: str) -> list[str]:
 
 
 def unsupported(record: Record, reason: str = "", way_out: str = "") -> UnsupportedOp:
-    """The error for a record that no op can take, in the house form (STYLE 6)."""
+    """The error for a record that no op can take, in the house form."""
     shapes = ", ".join(f"'{v.name}' of shape {v.shape}" for v in record.values) or "no input"
     lines = [f"node '{record.node}' is {'an' if record.framework[0] in 'aeiou' else 'a'} {record.framework} '{record.kind}'"
              + (f": {reason}" if reason else ", and no op here is spelled so."),

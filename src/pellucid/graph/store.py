@@ -1,4 +1,4 @@
-"""Networks as files: JSON and arrays in one .npz, no pickle (DESIGN 8)."""
+"""Networks as files: JSON and arrays in one .npz, no pickle."""
 
 from __future__ import annotations
 

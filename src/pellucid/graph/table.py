@@ -1,14 +1,17 @@
-"""Tables with categories: how the rows of a frame become rows of network inputs (numbers and one-hot columns)."""
+"""Tables with categories: how rows of a frame become rows of network inputs (numbers and one-hot columns), and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_ROWS_NAMED = 5
 
@@ -24,6 +27,25 @@ class TableColumn:
     name: str
     source: str
     values: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TableCategory:
+    """All network inputs that one categorical column of the frame makes.
+
+    columns: (m,) the inputs. patterns: (K, m) the values they can take together, each once. values: K tuples, the categories
+    that each pattern stands for (several where the model does not tell them apart).
+    """
+
+    source: str
+    columns: np.ndarray
+    patterns: np.ndarray
+    values: tuple[tuple[Any, ...], ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Each pattern in words."""
+        return tuple(" or ".join("missing" if v is None else str(v) for v in group) for group in self.values)
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,43 @@ class TableEncoder:
                 out[:, j] = np.isin(categories[c.source], mine)
         return out
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The frame's columns that the network reads, in the order of its inputs."""
+        return tuple(dict.fromkeys(c.source for c in self.columns))
+
+    def category(self, source: str) -> TableCategory | None:
+        """What a column's categories are as inputs; None for a column of numbers."""
+        mine = np.array([j for j, c in enumerate(self.columns) if c.source == source], dtype=int)
+        if source not in self.known:
+            return None
+        seen: dict[tuple[float, ...], list[Any]] = {}
+        for v in self.known[source]:
+            entries = (self.columns[j].values for j in mine)        # None: the category is read as a number, too
+            seen.setdefault(tuple(float(v if e is None else v in e) for e in entries), []).append(v)
+        return TableCategory(source, mine, np.array(list(seen)).reshape(len(seen), len(mine)), tuple(map(tuple, seen.values())))
+
+    def decode(self, X) -> pd.DataFrame:
+        """Rows of network inputs (n, d) as a frame of the original columns: `encode` turned round.
+
+        Of categories that the model does not tell apart the first one is given. DataError where a row's one-hot inputs are
+        those of no category.
+        """
+        import pandas as pd
+
+        X = np.atleast_2d(np.asarray(X, dtype=np.float64))
+        if X.shape[1] != len(self.columns):
+            raise DataError(f"rows of {len(self.columns)} network inputs are needed, got {X.shape[1]}")
+        frame = {}
+        for source in self.sources:
+            category = self.category(source)
+            if category is None:
+                frame[source] = X[:, [c.source for c in self.columns].index(source)]
+                continue
+            first = [group[0] for group in category.values]
+            frame[source] = pd.Series([first[k] for k in _pattern_of(category, X)], dtype=None if len(X) else object)
+        return pd.DataFrame(frame)
+
     def to_json(self) -> dict:
         """Plain lists and dicts; `from_json` reads them back."""
         return {"columns": [[c.name, c.source, None if c.values is None else list(c.values)] for c in self.columns],
@@ -72,6 +131,17 @@ class TableEncoder:
     def from_json(cls, what: dict) -> TableEncoder:
         columns = tuple(TableColumn(n, s, None if v is None else tuple(v)) for n, s, v in what["columns"])
         return cls(columns, {k: tuple(v) for k, v in what["known"].items()})
+
+
+def _pattern_of(category: TableCategory, X: np.ndarray) -> np.ndarray:
+    """(n,) which pattern of the category each row has; DataError where it has none."""
+    same = (X[:, None, category.columns] == category.patterns).all(axis=2)
+    bad = np.flatnonzero(~same.any(axis=1))
+    if len(bad):
+        shown = ", ".join(f"{v:g}" for v in X[bad[0], category.columns])
+        raise DataError(f"row {bad[0]}: the inputs of '{category.source}' are {shown}, which is none of its categories "
+                        f"({_quoted(category.labels[:10])})")
+    return same.argmax(axis=1)
 
 
 def _as_pandas(frame):

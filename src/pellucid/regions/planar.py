@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,11 +11,12 @@ from .. import _core
 from ..chain.chain import Chain
 from ..errors import DomainError, Interrupted
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .budgets import Progress as Progress
+from .budgets import native_budgets
 from .native import native_chain
 
 Split = str | tuple[str, Sequence[float]] | None
 
-_NONE = 2**63 - 1
 _TICK = 0.1                       # seconds between two looks at signals and at `progress`
 _NO_THRESHOLDS = np.zeros(0)
 
@@ -61,18 +61,14 @@ class Cells:
     def __len__(self) -> int:
         return len(self.area)
 
+    @property
+    def n_regions(self) -> int:
+        """Rows: regions, or pieces of them where they are split by outputs."""
+        return len(self.area)
+
     def with_second(self, second: np.ndarray) -> Cells:
         """The same rows with this runner-up."""
         return replace(self, second=np.ascontiguousarray(second, dtype=np.int32))
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a run has reached: regions found, share of the area done (0 to 1), seconds since its start."""
-
-    regions: int
-    share: float
-    seconds: float
 
 
 def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
@@ -86,7 +82,7 @@ def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.n
               that are equal over a cell go to the first.
     Sound     areas partition the polygon; what is thinner than the tolerance is merged into its sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the polygon mapped to [-1, 1]^2); budgets leave a rest.
-    Source    KERNELS 5; cells by vertices, layer by layer.
+    Source    cells by vertices, layer by layer (design/SPEC.md 3).
     """
     run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads)
     run.start()
@@ -115,29 +111,12 @@ def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes,
     if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
         raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
+    budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.planar_run(native_chain(chain), polygon, floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
-                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
-                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+                                *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
-
-
-def thread_count(threads: int | None) -> int:
-    """The threads asked for: by argument, by PELLUCID_THREADS, else one for each core that this process may use."""
-    if threads is None:
-        asked = os.environ.get("PELLUCID_THREADS", "")
-        threads = int(asked) if asked.isdigit() and int(asked) > 0 else _cores()
-    if threads < 1:
-        raise ValueError(f"threads={threads}: at least 1")
-    return threads
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:                         # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 def _cells(run) -> Cells:

@@ -8,12 +8,14 @@ import numpy as np
 
 from .. import _core
 from ..chain.chain import Chain
-from ..chain.intervals import unit_intervals
+from ..chain.deviation import thickness
+from ..chain.intervals import UNIT, unit_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
+from .budgets import Progress, native_budgets, thread_count
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
+from .planar import _NO_THRESHOLDS, _TICK, Split
 from .table import Facets, Table
 
 MAX_DIM = 64
@@ -36,7 +38,7 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest, which is counted.
-    Source    KERNELS 4, 5: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
+    Source    design/search.md: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
               starts from the best vertex known and stops at the first that serves.
     """
     run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps)
@@ -80,6 +82,34 @@ def chebyshev(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple
     return problem.centres(*columns, threads)
 
 
+def support(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[np.ndarray, np.ndarray], directions: np.ndarray,
+            rows=None, *, floors: Sequence[np.ndarray], extra: tuple[np.ndarray, np.ndarray] | None = None, relaxed: bool = False,
+            slivers: bool = True, threads: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The largest directions[k] . u over each region, cut by further rows of its own.
+
+    Needs     regions, rows: as for `facets`. directions (K, k). extra: (A (K, m, k), b (K, m)) with A u <= b, or None. relaxed:
+              the halfspaces of units are moved outwards by twice the tolerance that the search engine decides signs by, so that
+              each region holds all of its cells, merged slivers too; slivers=False: less, where there are none.
+    Gives     bounds (K,): nothing in the region is larger, -inf where the further rows leave nothing; values (K,) that are
+              attained at the points (K, k), nan where none was found.
+    Sound     bounds come from multipliers (weak duality), rounding included: they hold whatever the simplex did.
+    """
+    problem, columns, threads = _asked(chain, G, h, regions, rows, floors, None, threads)
+    codes, points = columns[:2]
+    lower, upper = bounding_box(*_constraints(chain, G, h))
+    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    directions = np.asarray(directions, dtype=np.float64).reshape(points.shape)
+    A, b = (np.zeros((len(codes), 0, len(half))), np.zeros((len(codes), 0))) if extra is None else extra
+    size = np.abs(A) @ (np.abs(centre) + half) + np.abs(b)               # what u = centre + half v may round off
+    moved = b - A @ centre + (8 + len(half)) * UNIT * size
+    geometric = thickness(len(half), slivers) if relaxed else -1.0
+    bounds, values, best = problem.support(codes, points, *(np.ascontiguousarray(v, dtype=np.float64) for v in (
+        directions * half, (A * half).reshape(len(codes), -1), moved)), geometric, threads)
+    offset = directions @ centre
+    slack = (8 + len(half)) * UNIT * (np.abs(directions) @ (np.abs(centre) + half))
+    return bounds + offset + slack, values + offset, centre + best * half
+
+
 def _asked(chain, G, h, regions, rows, floors, split, threads):
     """The domain as the core takes it, the regions' columns, and the number of threads."""
     G, h = _constraints(chain, G, h)
@@ -116,12 +146,12 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = bounding_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
+    budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                                 [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
                                 ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only,
-                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
-                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+                                *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 

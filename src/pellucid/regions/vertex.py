@@ -11,8 +11,9 @@ from ..chain.chain import Chain
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
 from ..tolerance import CHECK_AREA, GEOMETRIC, ROUNDING_FACTOR
+from .budgets import Progress, native_budgets
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _NONE, _TICK, Progress, Split, thread_count
+from .planar import _NO_THRESHOLDS, _TICK, Split
 from .table import Facets, Table
 
 MAX_DIM = 10
@@ -38,7 +39,7 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               off all vertices, by less than the tolerance.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest.
-    Source    KERNELS 2, 5: cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
+    Source    cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
               cones from a vertex (Cohen & Hickey 1979).
     """
     def go(snaps: bool, volumes: bool) -> dict:
@@ -103,11 +104,11 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
         raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
+    budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.vertex_run(native_chain(chain), *_start_box(G, h), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
                                 maps, volumes, facets, vertices, snaps,
-                                _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
-                                _NONE if max_bytes is None else max_bytes, thread_count(threads))
+                                *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 

@@ -10,6 +10,8 @@ from .question import ask as ask
 from .study import Study as Study
 from .study import class_shares as class_shares
 from .study import study as study
+from .subject import Subject as Subject
+from .subject import read as read
 from .table import Rows as Rows
 from .table import match_rows as match_rows
 from .table import read_table as read_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,10 @@ import numpy as np
 from ..errors import DomainError
 from ..geometry import Box, Slice
 from ..graph import Network
-from ..importers import load
-from .focus import Influence, anchor, axis_features, chosen_features, data_box, feature_number, influence, spread_rows
-from .table import Rows, match_rows, quoted, read_table
-from .target import Answers, Score, read_answers, score_model
-
-FIDELITY_ROWS = 256
-"""Rows of the data on which the model's own runtime is asked too."""
+from .focus import Influence, anchor, axis_features, chosen_features, data_box, feature_number, influence
+from .subject import read
+from .table import Rows, quoted
+from .target import Answers, Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,21 +49,12 @@ class Question:
         return self.network.n_classes > 0 or self.network.is_multilabel
 
 
-def ask(model: str | os.PathLike, data: str | os.PathLike, *, target: str | None = None, free: Sequence[str] = (), at: str = "median",
+def ask(model: str | os.PathLike, data: str | os.PathLike, *, free: Sequence[str] = (), at: str = "median",
         fix: Mapping[str, float] | None = None, ranges: Mapping[str, tuple[float, float]] | None = None, trim: float = 0.0,
-        class_names: Sequence[str] | None = None, columns: Sequence[str] | None = None, drop: Sequence[str] = (),
-        skip_unusable: bool = False, link: str | None = None) -> Question:
-    """Read the model and the data, fit them to each other, and choose the plane.
-
-    The model is read twice: its own names are needed to find its columns, and then its runtime is asked about those rows.
-    """
-    model, data = Path(model), Path(data)
-    net = load(model, link=link)
-    rows = match_rows(net, read_table(data), target=target, columns=columns, drop=drop, skip_unusable=skip_unusable)
-    answers = read_answers(net, None if target is None else rows.frame[target], class_names)
-    net = load(model, link=link, feature_names=rows.names, class_names=answers.class_names, check_with=spread_rows(rows.X, FIDELITY_ROWS))
-    if rows.table is not None:
-        net = replace(net, table=rows.table)
+        **how) -> Question:
+    """Read the model and the data (`how`: as in `read`), and choose the plane."""
+    subject = read(model, data, **how)
+    net, rows = subject.network, subject.rows
     size = influence(net, rows.X)
     pair = _pair(net, size, free)
     x0, words = anchor(net, rows.X, at)
@@ -77,8 +65,8 @@ def ask(model: str | os.PathLike, data: str | os.PathLike, *, target: str | None
     plane = box.slice(free=pair, at=x0)
     assert isinstance(plane, Slice)
     fixed = tuple(f"{k} = {v:g}" for k, v in (fix or {}).items())
-    return Question(model, data, net, rows, answers, score_model(net, rows.X, answers.y), size, plane, pair, bool(free), words,
-                    fixed, tuple(ranges or ()), trim, _remarks(net, rows, answers, pair, trim))
+    return Question(subject.model, subject.data, net, rows, subject.answers, subject.score, size, plane, pair, bool(free), words,
+                    fixed, tuple(ranges or ()), trim, (*subject.notes, *_remarks(net, rows, pair, trim)))
 
 
 def _pair(net: Network, size: Influence, free: Sequence[str]) -> tuple[int, int]:
@@ -96,12 +84,8 @@ def _refuse_flat(box: Box, pair: tuple[int, int]) -> None:
                               f"or give it a range with --range '{box.names[j]}=LOW:HIGH'")
 
 
-def _remarks(net: Network, rows: Rows, answers: Answers, pair: tuple[int, int], trim: float) -> tuple[str, ...]:
-    notes = list(answers.notes)
-    if rows.names is not None:
-        notes.append(f"the model does not name its inputs: the columns were taken {rows.how}; check that this is theirs")
-    if rows.skipped:
-        notes.append(f"{rows.skipped} rows with missing values or unknown categories were left out")
+def _remarks(net: Network, rows: Rows, pair: tuple[int, int], trim: float) -> tuple[str, ...]:
+    notes = []
     stretched = [net.feature_names[j] for j in _stretched(net, rows.X)] if trim == 0 else []
     if stretched:
         notes.append(f"most of the range of {quoted(stretched)} holds 2% of the rows only, so weights over that range are large; "

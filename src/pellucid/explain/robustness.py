@@ -1,0 +1,154 @@
+"""How far a point is from the nearest one with another decision, proved by searching the ball between (SPEC 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..atlas.enumerate import split_of
+from ..atlas.nearest import Found, Near
+from ..certificate import Certificate, Status
+from ..chain import UNIT
+from ..errors import Interrupted, NoDecision
+from ..geometry import Box, NamedSlice, Slice
+from ..graph import Network
+from ..graph.network import logit, no_class
+from ..regions import Progress
+from ..tolerance import FARTHEST, GEOMETRIC
+from .answer import Answer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STEPS = 2.0 ** -np.arange(44, -1, -1)
+"""How far beyond the tie a witness is sought, as shares of the way to an inner point of the other class's piece."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RobustnessRadius(Answer):
+    """The distance from x to the nearest point of the domain that the network decides otherwise.
+
+    value: the infimum, which lies on a tie; inf where no point of the domain is decided otherwise, None where none was found in
+    what was searched. witness: (d,) a point just beyond the tie, decided otherwise by the network itself.
+    lower: no point nearer than this is decided otherwise. upper: the distance of the witness. gap: how far value can be off.
+    tie: (d,) the point at the distance `value`. decision, other: classes of x and of the witness.
+    """
+
+    network: Network
+    x: np.ndarray
+    p: float
+    decision: int
+    other: int | None
+    lower: float
+    upper: float
+    tie: np.ndarray | None
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a feature: x, the tie, the witness and its change."""
+        import pandas as pd
+
+        frame = pd.DataFrame({"feature": self.network.feature_names, "x": self.x})
+        if self.tie is not None and self.witness is not None:
+            frame = frame.assign(tie=self.tie, witness=self.witness, change=self.witness - self.x)
+        return frame
+
+    def _line(self) -> str:
+        names = self.network.class_names
+        if self.value is None:
+            return f"{names[self.decision]} everywhere within {self.lower:.6g} of x in the {self.p:g}-norm"
+        if self.other is None:
+            return f"{names[self.decision]} everywhere in the domain"
+        return f"{self.value:.6g} in the {self.p:g}-norm from {names[self.decision]} to {names[self.other]}, not below {self.lower:.6g}"
+
+
+def robustness_radius(net: Network, x, p: float | str = 2, domain: Box | Slice | NamedSlice | None = None, *, threshold: float = 0.5,
+                      radius: float | None = None, max_seconds: float | None = None, threads: int | None = None,
+                      progress: Callable[[Progress], object] | None = None) -> RobustnessRadius:
+    """Exact distance from x to the nearest point with another decision, by complete search of the ball between.
+
+    p: 1, 2 or inf. domain: a Box or Slice that the other point has to be in, bounded or not; None is all of R^d. threshold:
+    probability from which a single sigmoid output gives its class. radius: look no farther; where no point within it is decided
+    otherwise, that is what is proved. max_seconds: a budget; when it runs out, `lower` and `upper` hold what is known.
+
+    Needs     a piecewise linear classifier, x in the domain, up to 64 features that move.
+    Sound     no cell within the radius is left out (`near_regions`); the witness is evaluated by the network itself.
+    Complete  but for pieces of other classes that are thinner than GEOMETRIC of the box that was searched.
+    Source    SPEC 5 (nearest point with another arg max by regions, nearest first; Jordan, Lewis & Dimakis 2019 search so too).
+
+    Raises NoDecision (regression, several labels at once), DomainError, DataError, Interrupted (`.partial`: the bounds so far).
+    """
+    if net.n_classes == 0:
+        raise NoDecision(no_class(net))
+    if radius is not None and not radius >= 0:
+        raise ValueError(f"radius={radius}: it cannot be negative")
+    question = Near(net, x, domain, p, split_of(net, "class", threshold))
+    decision = int(net.decide(question.x, threshold=threshold)[0])
+    try:
+        found = question.search(keep=1, avoid=decision, radius=radius, max_seconds=max_seconds, threads=threads, progress=progress)
+    except Interrupted as stop:
+        raise Interrupted(None if stop.partial is None else _answer(question, stop.partial, decision, threshold)) from None
+    return _answer(question, found, decision, threshold)
+
+
+def _answer(question: Near, found: Found, decision: int, threshold: float) -> RobustnessRadius:
+    lower = found.best.radius
+    tie, witness, value = _nearest(question, found, decision, threshold)
+    if witness is None:
+        nothing = found.is_whole and not len(found.near.distance)
+        certificate = _certificate(question, found, lower, confirmed=not len(found.near.distance))
+        return RobustnessRadius(np.inf if nothing else None, None, 0.0 if nothing else np.inf, certificate, question.net, question.x,
+                                question.p, decision, None, lower, np.inf, None)
+    upper = float(np.linalg.norm(witness - question.x, ord=question.p))
+    lower = min(lower, value)
+    certificate = _certificate(question, found, lower, confirmed=True)
+    other = int(question.net.decide(witness, threshold=threshold)[0])
+    return RobustnessRadius(value, witness, max(value - lower, upper - value), certificate, question.net, question.x, question.p, decision,
+                            other, lower, upper, tie)
+
+
+def _nearest(question: Near, found: Found, decision: int, threshold: float):
+    """(tie, witness, distance of the tie) of the nearest piece on which the network itself decides otherwise."""
+    near, plane, net = found.near, found.plane, question.net
+    room = 2 * float(np.max(found.decided.floors[-1], initial=0.0))         # so that every way of adding up decides the same
+    for k in np.argsort(near.distance, kind="stable")[:32]:
+        foot, inner = near.feet[k], near.table.points[k]
+        points = plane.point(foot + _STEPS[:, None] * (inner - foot))
+        points = np.clip(points, np.minimum(plane.box.lower, question.x), np.maximum(plane.box.upper, question.x))
+        margin = _margin(net, points, decision, threshold)
+        clear = [*points[margin > room], *points[margin >= 0]]           # equal outputs go to the first
+        for witness in clear:
+            if int(net.decide(witness, threshold=threshold)[0]) != decision:
+                return plane.point(foot)[0], witness, float(near.distance[k])
+    return None, None, np.inf
+
+
+def _margin(net: Network, points: np.ndarray, decision: int, threshold: float) -> np.ndarray:
+    """By how much each point is decided otherwise."""
+    y = net(points)
+    if net.n_outputs == 1:
+        return (y[:, 0] - logit(threshold)) * (1 if decision == 0 else -1)
+    return np.delete(y, decision, axis=1).max(axis=1) - y[:, decision]
+
+
+def _certificate(question: Near, found: Found, lower: float, *, confirmed: bool) -> Certificate:
+    best = found.best
+    claim = (f"no point of the domain nearer to x than {lower:.12g} ({question.p:g}-norm) is decided otherwise, but on pieces thinner "
+             f"than {GEOMETRIC:g} of the box that was searched, or where units or outputs stay within {max(best.decided.width, UNIT):.1g} "
+             "of their size from a tie")
+    figures = {"lower": lower, "pieces met": len(found.near.distance), "unresolved": best.near.table.unresolved,
+               "rounding": best.decided.width, "thickness": GEOMETRIC, "seconds": found.seconds}
+    if not confirmed:
+        return Certificate(claim, Status.UNKNOWN, "the network itself does not decide otherwise where a piece of another class was found: "
+                           "it lies within rounding", figures)
+    if not best.decided.is_proved:
+        return Certificate(claim, Status.UNKNOWN, "rounding errors were estimated: their proved bound reaches "
+                           f"{best.decided.width:.1g} of the size of a unit", figures)
+    ended = {"max_seconds": "max_seconds", "cancelled": "an interruption",
+             "far": f"the end of an unbounded search, {FARTHEST:g} times as far as the farthest unit"}.get(found.reason)
+    if ended:
+        return Certificate(claim, Status.UNKNOWN, f"{ended} ended the search: the radius lies between `lower` and `upper`", figures)
+    slivers = f", up to {best.near.table.unresolved} slivers in their neighbours" if best.near.table.unresolved else ""
+    return Certificate(claim, Status.PROVED, f"every cell of the ball was searched{slivers}", figures)
