@@ -79,6 +79,8 @@ class Monotone(Answer):
         return row
 
     def _line(self) -> str:
+        if self.direction is not None and self.witness is not None:
+            return f"{self.about} {'falls' if self.direction == 'up' else 'rises'} somewhere as {self.feature} grows"
         asked = f"{self.about} moves {self.value or 'unknown'} with {self.feature}"
         return asked if self.direction is None else f"{asked}, asked for {self.direction}"
 
@@ -144,6 +146,8 @@ def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: st
         movable = sorted(group[0] for group in study.domain.free)
     else:
         movable = [j for j in range(net.n_inputs) if _can_move(study.domain, j, names)]
+    if not movable:
+        raise DataError("no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
     return MonotoneTable(tuple(study.answer(j, direction) for j in movable))
 
 
