@@ -66,6 +66,9 @@ def test_monotone_is_never_refuted_by_points_and_shows_what_it_refutes(of, seed)
                     assert pair.x[1, j] > pair.x[0, j]
                     assert np.array_equal(np.delete(pair.x[0], j), np.delete(pair.x[1], j))
                     assert (np.abs(pair.x) <= 1).all()
+            points = found.points()
+            assert len(points) == 2 * ((found.rise is not None) + (found.fall is not None))
+            assert points[list(net.feature_names)].to_numpy().shape == (len(points), d)
             assert (found.rise is not None) == (found.value in ("up", "mixed"))
             assert (found.fall is not None) == (found.value in ("down", "mixed"))
 
