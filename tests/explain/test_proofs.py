@@ -30,7 +30,7 @@ def networks(rng):
 def along_lines(net, d, j, value, rng, n=300, m=80):
     """(does it rise, does it fall) between neighbours on many lines along feature j."""
     x = np.repeat(rng.uniform(-1, 1, (n, d))[:, None], m, axis=1)
-    x[:, :, j] = np.linspace(-1, 1, m)
+    x[:, :, j] = np.linspace(-0.9993, 0.9991, m)             # clear of ties at round numbers
     change = np.diff(value(x.reshape(-1, d)).reshape(n, m), axis=1)
     return bool((change > 1e-11).any()), bool((change < -1e-11).any())
 
@@ -66,6 +66,9 @@ def test_monotone_is_never_refuted_by_points_and_shows_what_it_refutes(of, seed)
                     assert pair.x[1, j] > pair.x[0, j]
                     assert np.array_equal(np.delete(pair.x[0], j), np.delete(pair.x[1], j))
                     assert (np.abs(pair.x) <= 1).all()
+            points = found.points()
+            assert len(points) == 2 * ((found.rise is not None) + (found.fall is not None))
+            assert points[list(net.feature_names)].to_numpy().shape == (len(points), d)
             assert (found.rise is not None) == (found.value in ("up", "mixed"))
             assert (found.fall is not None) == (found.value in ("down", "mixed"))
 

@@ -14,7 +14,7 @@ from ..atlas.frame import interior_points
 from ..certificate import Certificate, Status
 from ..chain import Chain, chain_of, local_maps
 from ..errors import NotPiecewiseLinear
-from ..geometry import Box, NamedSlice, Slice
+from ..geometry import Box, Hull, NamedSlice, Slice
 from ..graph import Network
 from ..regions import Progress, unpack_codes
 from ..tolerance import CHECK_VALUE
@@ -62,7 +62,7 @@ class Lipschitz(Answer):
         return f"{self.what}: {self.value:.6g}{most} in the {NORMS[self.p]}-norm"
 
 
-def lipschitz(net: Network, domain: Box | Slice | NamedSlice, p: float = 2, *, output: int | str | None = None,
+def lipschitz(net: Network, domain: Box | Slice | NamedSlice | Hull, p: float = 2, *, output: int | str | None = None,
               versus: int | str | None = None, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
               threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Lipschitz:
     """The Lipschitz constant of the network before its link over a domain: the largest operator norm of any region's slopes.

@@ -15,7 +15,7 @@ from ..atlas.frame import interior_points
 from ..certificate import Certificate, Status
 from ..chain import Chain, chain_of, local_maps, rounding
 from ..errors import DataError, Interrupted, NoDecision
-from ..geometry import Box, NamedSlice, Slice, as_slice
+from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
 from ..graph.network import check_threshold, logit, no_class
 from ..regions import Cells, Progress, codes_of, unpack_codes
@@ -51,7 +51,7 @@ class Monotone(Answer):
     value: "up", "down", "constant", "mixed" (both ways), None where that is not known; with status UNKNOWN it is what was found,
     unproved. status: of the claim that it never moves against `direction` ("up" or "down"; None: in one of them). witness: the fall
     (asked for "down": the rise) that refutes it. rise, fall: pairs of points on lines along the feature, by the network itself,
-    where they are known. slopes: (lowest, highest) slope on any region, for outputs.
+    where they are known. slopes: (lowest, highest) slope on any region, for outputs. names: of all features.
     """
 
     feature: str
@@ -61,6 +61,7 @@ class Monotone(Answer):
     rise: Pair | None
     fall: Pair | None
     slopes: tuple[float, float] | None = None
+    names: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """One row; the columns of `monotone_table`."""
@@ -68,17 +69,30 @@ class Monotone(Answer):
 
         return pd.DataFrame([self._row()])
 
+    def points(self) -> pd.DataFrame:
+        """The points that show a rise and a fall, all features and what was asked about: one row a point, before and after."""
+        import pandas as pd
+
+        rows = []
+        for word, pair in (("rise", self.rise), ("fall", self.fall)):
+            for k, when in enumerate(("before", "after")):
+                if pair is not None:
+                    rows.append({"shows": word, "point": when, **dict(zip(self.names, pair.x[k], strict=True)), self.about: pair.values[k]})
+        return pd.DataFrame(rows, columns=None if rows else ["shows", "point", *self.names, self.about])
+
     def _row(self) -> dict[str, Any]:
         row: dict[str, Any] = {"feature": self.feature, "of": self.about, "moves": self.value or "unknown", "status": str(self.status)}
         if self.slopes is not None:
             row |= {"lowest slope": self.slopes[0], "highest slope": self.slopes[1]}
         for word, pair in (("rise", self.rise), ("fall", self.fall)):
-            row |= {f"{word} from": None, f"{word} to": None}
-            if pair is not None:
-                row |= {f"{word} from": float(pair.values[0]), f"{word} to": float(pair.values[1])}
+            where, what = np.full(2, np.nan) if pair is None else pair.x[:, self.names.index(self.feature)], [np.nan] * 2
+            what = what if pair is None else pair.values.tolist()
+            row |= {f"{word} between": float(where[0]), f"{word} and": float(where[1]), f"{word} from": what[0], f"{word} to": what[1]}
         return row
 
     def _line(self) -> str:
+        if self.direction is not None and self.witness is not None:
+            return f"{self.about} {'falls' if self.direction == 'up' else 'rises'} somewhere as {self.feature} grows"
         asked = f"{self.about} moves {self.value or 'unknown'} with {self.feature}"
         return asked if self.direction is None else f"{asked}, asked for {self.direction}"
 
@@ -102,7 +116,8 @@ class MonotoneTable:
         return self.answers[feature]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a feature: how it moves, proved or not, and the values that show a rise and a fall."""
+        """One row a feature: how it moves, proved or not, and what shows a rise and a fall: between which values of the feature, from
+        which value of what was asked about to which."""
         import pandas as pd
 
         return pd.DataFrame([a._row() for a in self.answers])
@@ -115,7 +130,7 @@ class MonotoneTable:
         return html(repr(self), self.to_frame())
 
 
-def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice, of: str = "output", *, output: int | str = 0,
+def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
              versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
              threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
              threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> Monotone:
@@ -133,7 +148,7 @@ def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice,
                   ).answer(feature, direction)
 
 
-def monotone_table(net: Network, domain: Box | Slice | NamedSlice, of: str = "output", *, output: int | str = 0,
+def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
                    versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
                    threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
                    threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> MonotoneTable:
@@ -144,6 +159,8 @@ def monotone_table(net: Network, domain: Box | Slice | NamedSlice, of: str = "ou
         movable = sorted(group[0] for group in study.domain.free)
     else:
         movable = [j for j in range(net.n_inputs) if _can_move(study.domain, j, names)]
+    if not movable:
+        raise DataError("no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
     return MonotoneTable(tuple(study.answer(j, direction) for j in movable))
 
 
@@ -249,7 +266,7 @@ class _Study:
             reason = "regions move against it, by too little to be shown by points" if could else found.reason
         gap = 0.0 if status is not Status.UNKNOWN else np.inf
         return Monotone(value, against, gap, Certificate(claim, status, reason, self._figures), name, self.of, what, direction, rise, fall,
-                        found.slopes)
+                        found.slopes, self.net.feature_names)
 
     @property
     def _figures(self) -> dict[str, Any]:
