@@ -52,11 +52,10 @@ def _write(atlas: Atlas, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    cells, K = atlas.cells, len(atlas)
+    cells = atlas.cells
     # reading the network back gives class names and all
     atlas.network.save(folder / "network.npz")
-    columns: dict[str, Any] = {"code": _fixed(cells.codes.reshape(K, -1)), "coef_u": _fixed(cells.coef.reshape(K, -1)),
-                               "intercept_u": _fixed(cells.intercept.reshape(K, -1))}
+    columns: dict[str, Any] = {"code": _fixed(cells.codes), "coef_u": _fixed(cells.coef), "intercept_u": _fixed(cells.intercept)}
     if isinstance(cells, Cells):
         columns |= {"vertices": _ragged(_fixed(cells.vertices), cells.vertex_ptr),
                     "edge_seam": _ragged(pa.array(cells.edge_seam), cells.vertex_ptr), "volume": pa.array(cells.area)}
@@ -75,10 +74,10 @@ def _write(atlas: Atlas, folder: Path) -> None:
 
 
 def _fixed(a: np.ndarray):
-    """(n, w) numbers as a column of fixed-size lists."""
+    """(n, ...) numbers as a column of fixed-size lists."""
     import pyarrow as pa
 
-    a = np.ascontiguousarray(a)
+    a = np.ascontiguousarray(a).reshape(len(a), int(np.prod(a.shape[1:])))
     if a.shape[1] == 0:
         return pa.array([[]] * len(a), pa.list_(pa.null()))
     return pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), a.shape[1])
