@@ -474,13 +474,37 @@ inline void mark(const Halfspaces& rows, const double* vertex, const Scratch& s,
         if (ids[k] >= 0) seen[ids[k]] = 1;
 }
 
+// How much larger c.x can be on the set than at this vertex, after price(): for any y >= 0 no more than b.y + |c - A'
+// y|_1 in the box (Neumaier & Shcherbina 2004). Asked only where edges are long: there they can be rounding, and hide
+// which way is up.
+inline double shortfall(const Halfspaces& rows, const double* vertex, const double* c, Scratch& s) {
+    const int d = rows.d;
+    if (!(rows.box < INFINITY) || !is_rough(s.norm, d)) return 0;
+    const double* x = Vertex::x(vertex);
+    const int* ids = Vertex::ids(vertex, d, rows.dp);
+    for (int i = 0; i < d; ++i) s.p[i] = c[i];
+    double sum = 0, terms = 0;
+    for (int k = 0; k < d; ++k) {
+        const double y = s.r[k] < 0 ? -s.r[k] : 0;
+        if (!(y > 0)) continue;
+        if (ids[k] < 0) return INFINITY;
+        normal(rows, ids[k], s.row);
+        for (int i = 0; i < d; ++i) s.p[i] -= y * s.row[i];
+        sum += y * (offset(rows, ids[k], x) - dot(s.row, x, d));
+        terms += y;
+    }
+    for (int i = 0; i < d; ++i) sum += fabs(s.p[i]) * rows.box - s.p[i] * x[i];
+    sum += 2e-16 * d * terms;
+    return sum > 0 ? sum : 0;
+}
+
 LpResult maximise(const Halfspaces& rows, const double* start, double* work, const double* c, double stop,
                   double* scratch, unsigned char* seen) {
     const int d = rows.d, dp = rows.dp;
     Scratch s(rows, scratch);
     price(Vertex::edges(start, dp), dp, d, c, s.r, s.norm);
     int k = steepest(s.r, s.norm, d, OBLIQUE);
-    if (k < 0) return {LpStatus::optimal, 0, dot(c, start, d)};
+    if (k < 0) return {LpStatus::optimal, 0, dot(c, start, d), shortfall(rows, start, c, s)};
     memcpy(work, start, sizeof(double) * (size_t)Vertex::size(d));
     settle(rows, work, s);
     const int* ids = Vertex::ids(work, d, dp);
@@ -502,8 +526,11 @@ LpResult maximise(const Halfspaces& rows, const double* start, double* work, con
             least *= 10, idle = 0;
         price(Vertex::edges(work, dp), dp, d, c, s.r, s.norm);
         k = stood > STALLED ? lowest(s.r, s.norm, ids, d, least) : steepest(s.r, s.norm, d, least);
-        if (k < 0)
-            return {LpStatus::optimal, pivots, value, least > OBLIQUE ? best - value + 2 * least * sqrt((double)d) : 0};
+        if (k < 0) {
+            const double loose = least > OBLIQUE ? best - value + 2 * least * sqrt((double)d) : 0;
+            const double short_of = shortfall(rows, work, c, s);
+            return {LpStatus::optimal, pivots, value, loose > short_of ? loose : short_of};
+        }
     }
     return {LpStatus::stuck, most, 0};
 }

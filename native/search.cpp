@@ -206,8 +206,39 @@ class Searcher {
         }
         if (r.status == LpStatus::stuck || r.status == LpStatus::unbounded)
             throw std::runtime_error("a linear programme of the search did not end");
-        if (r.status == LpStatus::optimal && r.value + r.doubt > limit && r.doubt > 0) merged(r.doubt);
-        return {r.status == LpStatus::stopped, r.value, r.pivots > 0};
+        bool moved = r.pivots > 0;
+        if (hides(r, limit)) moved = climb_again(witnesses, count, start, c, limit, r) || moved;
+        return {r.status == LpStatus::stopped, r.value, moved && r.pivots > 0};
+    }
+
+    // An answer that rounding may have made too low, and that would decide otherwise if it were.
+    static bool hides(const LpResult& r, double limit) {
+        return r.status == LpStatus::optimal && r.doubt > 0 && r.value + r.doubt > limit;
+    }
+
+    // The same programme from other vertices, then from the middle of the cell. What is in doubt even then is counted.
+    bool climb_again(const Witness* witnesses, int count, int start, const double* c, double limit, LpResult& r) {
+        const Halfspaces rows = cuts_.rows(1.0);
+        auto better = [&](const double* from) {
+            const LpResult other = k_.maximise(rows, from, work_, c, limit, lp_, nullptr);
+            if (other.status != LpStatus::optimal && other.status != LpStatus::stopped) return false;
+            ++decisions.rescued;
+            if (other.status == LpStatus::optimal && other.value + other.doubt >= r.value + r.doubt) return false;
+            r = other;
+            return !hides(r, limit);
+        };
+        for (int w = 0; w < count; ++w)
+            if (w != start && better(witnesses[w].vertex)) return true;
+        std::vector<double> x(dp_, 0.0), centre(dp_, 0.0), vertex(Vertex::size(d_));
+        for (int q = 0; q < count; ++q)
+            for (int i = 0; i < d_; ++i) x[i] += Vertex::x(witnesses[q].vertex)[i] / count;
+        double radius;
+        const Cuts all = with_box(cuts_, d_, 1.0);
+        if (chebyshev(all.rows(INFINITY), nullptr, x.data(), centre.data(), &radius) && radius > 0 &&
+            k_.to_vertex(rows, centre.data(), c, vertex.data(), lp_) && better(vertex.data()))
+            return true;
+        if (hides(r, limit)) merged(std::min(r.doubt, 2 * std::sqrt((double)d_)));
+        return true;
     }
 
     const double* keep_vertex() {

@@ -50,7 +50,9 @@ def locate(atlas: Atlas, x) -> np.ndarray:
 def locate_u(atlas: Atlas, u: np.ndarray) -> np.ndarray:
     """`locate` for coordinates u of the slice, (n, k); a network of k inputs takes them for features elsewhere."""
     found = np.full(len(u), -1, dtype=np.int64)
-    rows = np.flatnonzero(np.isfinite(u).all(axis=1) & (len(atlas) > 0))
+    if len(atlas) == 0:
+        return found
+    rows = np.flatnonzero(np.isfinite(u).all(axis=1))
     rows = rows[_in_domain(atlas, u[rows]) if atlas.is_planar else in_polytope(atlas, u[rows])]
     found[rows] = _by_code(atlas, u[rows])
     if atlas.is_cut:
