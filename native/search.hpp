@@ -94,6 +94,7 @@ struct SearchProblem {
     std::vector<StagePlan> plans;
     StagePlan outputs;  // labels: the thresholds
     bool maps = true, rows = true;
+    int domain_cuts = 0;  // of a region's halfspaces, the first, which are the domain's
 };
 
 struct SearchTask;
@@ -102,11 +103,13 @@ using SearchPool = BasicPool<SearchTask, SearchOutput>;
 class SearchRun {
   public:
     // centre, half: the bounding box of the polytope { G u <= h }. floors: rounding bounds times the rounding factor.
-    // lower, upper: bounds of every row of every stage over the domain.
+    // lower, upper: bounds of every row of every stage over the domain. start: a point inside the polytope, or null.
+    // keep_cuts: the halfspaces that made each region are columns too.
     SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> centre, std::vector<double> half, const double* G,
               const double* h, int rows, std::vector<std::vector<double>> floors,
               const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
-              double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget);
+              double geometric, FinalSplit split, bool maps, bool keep_rows, bool keep_cuts, const double* start,
+              Budget budget);
     ~SearchRun();
 
     void start();

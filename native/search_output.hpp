@@ -11,6 +11,7 @@ namespace pellucid {
 struct SearchShape {
     int words = 0, outputs = 0, dim = 0;
     bool first = false, second = false, maps = true, rows = true;  // rows: false counts only
+    bool cuts = false;  // the halfspaces that a region was cut with, beyond the domain's
 
     int64_t row_bytes() const {
         if (!rows) return 0;
@@ -22,11 +23,14 @@ struct RegionRows {
     Column<uint64_t> codes;
     Column<double> points, clearance, coef, intercept;
     Column<int32_t> first, second;
+    Column<int64_t> cut_span;  // of each region: the first of its rows in `cuts`, and how many
+    Column<double> cuts;       // a, b of each, in u
 
     size_t count() const { return clearance.size; }
     template <class Use>
     void each(Use use) {
         use(codes), use(points), use(clearance), use(coef), use(intercept), use(first), use(second);
+        use(cut_span), use(cuts);
     }
 
     void clear() {
@@ -40,8 +44,14 @@ struct RegionRows {
         intercept.size = s.maps ? k * s.outputs : 0;
         first.size = s.first ? k : 0;
         second.size = s.second ? k : 0;
+        cut_span.size = s.cuts ? 2 * k : 0;
     }
-    void append(const RegionRows& o) {
+    void append(const RegionRows& o, const SearchShape& s) {
+        const int64_t before = (int64_t)cuts.size / (s.dim + 1);
+        const size_t from = cut_span.size;
+        cut_span.append(o.cut_span);
+        for (size_t i = from; i < cut_span.size; i += 2) cut_span.data[i] += before;
+        cuts.append(o.cuts);
         codes.append(o.codes);
         points.append(o.points);
         clearance.append(o.clearance);
@@ -107,7 +117,7 @@ class SearchOutput {
     void move(RegionRows& r, size_t leave) {
         rest_cells += (int64_t)leave;
         r.cut(r.count() - leave, shape_);
-        result.append(r);
+        result.append(r, shape_);
         r.clear();
     }
 
@@ -159,6 +169,7 @@ class SearchOutput {
         std::vector<uint64_t> word;
         std::vector<double> number;
         std::vector<int32_t> label;
+        std::vector<int64_t> span;
         permute(result.codes, words, order, done, word);
         permute(result.points, shape_.dim, order, done, number);
         permute(result.clearance, 1, order, done, number);
@@ -166,6 +177,7 @@ class SearchOutput {
         permute(result.intercept, shape_.outputs, order, done, number);
         permute(result.first, 1, order, done, label);
         permute(result.second, 1, order, done, label);
+        permute(result.cut_span, 2, order, done, span);
     }
 
   private:

@@ -16,6 +16,7 @@ _HOME = {
     "load": "importers.load", "Network": "graph",
     "Box": "geometry", "Slice": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
+    "StreamedAtlas": "atlas", "resume": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
     "abrupt_changes": "explain", "favoured_output": "explain",
     "Certificate": "certificate", "Status": "certificate",
@@ -28,7 +29,7 @@ __all__ = [*_HOME, "__version__", "plot"]
 
 if TYPE_CHECKING:
     from . import plots as plot
-    from .atlas import Atlas, PartialAtlas, Region, linear_regions, load_atlas
+    from .atlas import Atlas, PartialAtlas, Region, StreamedAtlas, linear_regions, load_atlas, resume
     from .certificate import Certificate, Status
     from .errors import (
         DataError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ Split = str | tuple[str, Sequence[float]] | None
 _NONE = 2**63 - 1
 _TICK = 0.1                       # seconds between two looks at signals and at `progress`
 _NO_THRESHOLDS = np.zeros(0)
+
+Frame = tuple[np.ndarray, np.ndarray] | None
+"""Lower and upper corner of the box that engines take for [-1, 1]^k; None: the bounding box of the domain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,27 +72,42 @@ class Cells:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run has reached: regions found, share of the area done (0 to 1), seconds since its start."""
+    """What a run has reached: regions found, share of the area (of the search tree, of the tasks) done, 0 to 1, seconds since its
+    start. `expected` and `remaining` are estimates from these, no bounds: regions are not spread evenly.
+    """
 
     regions: int
     share: float
     seconds: float
+    before: float = 0.0
+    """The share that was there at the start, in a run that goes on with an earlier one."""
+
+    @property
+    def expected(self) -> float:
+        """Regions at the end, if the rest is like what is done; NaN before anything is."""
+        return self.regions / self.share if self.share > 0 else math.nan
+
+    @property
+    def remaining(self) -> float:
+        """Seconds to the end, likewise."""
+        return self.seconds * (1 - self.share) / (self.share - self.before) if self.share > self.before else math.nan
 
 
 def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
-                     threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Cells:
+                     threads: int | None = None, progress: Callable[[Progress], object] | None = None, frame: Frame = None) -> Cells:
     """Every linear region of `chain` (of 2 inputs) over a convex polygon.
 
     Needs     polygon (nv, 2), counter-clockwise; floors: for each stage, then for the outputs, an a-priori bound of the rounding
-              error of each row over the polygon. split: None, "argmax", "top2" or ("labels", thresholds).
+              error of each row over the polygon. split: None, "argmax", "top2" or ("labels", thresholds). frame: what tolerances
+              are relative to, where the polygon is part of a larger domain.
     Gives     Cells. A unit that is constant at a breakpoint over a cell within the rounding floor takes the lower piece, winners
               that are equal over a cell go to the first.
     Sound     areas partition the polygon; what is thinner than the tolerance is merged into its sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the polygon mapped to [-1, 1]^2); budgets leave a rest.
     Source    KERNELS 5; cells by vertices, layer by layer.
     """
-    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads)
+    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame)
     run.start()
     try:
         while not run.wait(_TICK):
@@ -103,7 +122,7 @@ def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.n
     return _cells(run)
 
 
-def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads):
+def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame):
     polygon = np.ascontiguousarray(polygon, dtype=np.float64)
     if chain.n_inputs != 2 or polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
         raise DomainError(f"a chain of {chain.n_inputs} inputs over a polygon of shape {polygon.shape}: the planar engine takes "
@@ -116,11 +135,16 @@ def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes,
         raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     try:
-        return _core.planar_run(native_chain(chain), polygon, floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
+        return _core.planar_run(native_chain(chain), polygon, corners_of(frame), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
                                 _NONE if max_regions is None else max_regions, np.inf if max_seconds is None else max_seconds,
                                 _NONE if max_bytes is None else max_bytes, thread_count(threads))
     except ValueError as error:
         raise DomainError(str(error)) from None
+
+
+def corners_of(frame: Frame) -> np.ndarray:
+    """A frame as the core takes it."""
+    return np.zeros(0) if frame is None else np.ascontiguousarray(np.concatenate(frame), dtype=np.float64)
 
 
 def thread_count(threads: int | None) -> int:
