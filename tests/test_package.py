@@ -9,7 +9,7 @@ PUBLIC = {
     "load", "Network", "Box", "Slice", "linear_regions", "Atlas", "PartialAtlas", "Region", "load_atlas", "describe", "Description",
     "transitions", "enclaves", "tipping_points", "abrupt_changes", "favoured_output", "plot", "Certificate", "Status", "PellucidError",
     "ModelError", "UnsupportedOp", "FidelityError", "DomainError", "NotPiecewiseLinear", "NoDecision", "DataError", "FileFormatError",
-    "MissingExtra", "Interrupted", "StreamedAtlas", "resume", "__version__",
+    "MissingExtra", "Interrupted", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate", "__version__",
 }
 
 

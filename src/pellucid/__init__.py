@@ -18,7 +18,7 @@ _HOME = {
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "StreamedAtlas": "atlas", "resume": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
-    "abrupt_changes": "explain", "favoured_output": "explain",
+    "abrupt_changes": "explain", "favoured_output": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "DataError": "errors", "FileFormatError": "errors", "MissingExtra": "errors",
@@ -44,7 +44,17 @@ if TYPE_CHECKING:
         PellucidError,
         UnsupportedOp,
     )
-    from .explain import Description, abrupt_changes, describe, enclaves, favoured_output, tipping_points, transitions
+    from .explain import (
+        Description,
+        RegionEstimate,
+        abrupt_changes,
+        describe,
+        enclaves,
+        estimate_regions,
+        favoured_output,
+        tipping_points,
+        transitions,
+    )
     from .geometry import Box, Slice
     from .graph import Network
     from .importers.load import load

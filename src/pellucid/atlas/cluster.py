@@ -137,6 +137,7 @@ class Crew:
         self.job = _job(question, folder)
         self.running: dict[Any, tuple[str, Task]] = {}
         self.tries: dict[str, int] = {}
+        self.threads = sum(client.nthreads().values()) or 1
 
     def run(self, open_tasks: list[tuple[str, Task]], tally: Tally, divided: Callable, keep: Callable, max_regions, max_seconds) -> str:
         """Until nothing is open, or a budget has run out. divided, keep: told what became of a task."""
@@ -171,19 +172,15 @@ class Crew:
 
     def _enough(self, open_tasks: list[tuple[str, Task]], divided: Callable) -> list[tuple[str, Task]]:
         """At least some tasks for every thread from the start."""
-        wanted = 4 * max(self._threads(), 1)
+        wanted = 4 * self.threads
         if len(open_tasks) != 1:
             return open_tasks
         name, task = open_tasks[0]
         parts = divide(self.question.work, task, wanted)
         return open_tasks if parts is None else divided(name, task, parts)
 
-    def _threads(self) -> int:
-        return sum(self.client.nthreads().values()) or 1
-
     def _give_out(self, waiting: deque, seconds: float | None, rows: int | None) -> None:
-        most = IN_FLIGHT * self._threads()
-        while waiting and len(self.running) < most:
+        while waiting and len(self.running) < IN_FLIGHT * self.threads:
             name, task = waiting.popleft()
             limits = Limits(self.part_bytes, rows, seconds, 1)
             self.running[self.client.submit(do_task, self.job, name, task, limits, pure=False, retries=TRIES)] = (name, task)
@@ -192,11 +189,12 @@ class Crew:
         """What has come to an end; tasks whose worker died wait again."""
         from distributed import wait
 
-        finished = []
-        for future in list(_done(wait, list(self.running))):
+        done, finished = list(_done(wait, list(self.running))), []
+        results = self.client.gather(done, errors="skip") if all(f.status == "finished" for f in done) else []
+        for i, future in enumerate(done):
             name, task = self.running.pop(future)
             try:
-                finished.append((name, task, future.result()))
+                finished.append((name, task, results[i] if len(results) == len(done) else future.result()))
             except PellucidError:
                 raise
             except OSError:                        # a full disk, a folder that the workers do not see: no use in trying again

@@ -175,7 +175,7 @@ def _part_floors(work: Work, chain: Chain) -> list[np.ndarray]:
 
 # ---- dividing a task
 def divide(work: Work, task: Task, wanted: int) -> tuple[Task, ...] | None:
-    """The task divided into about `wanted` to 4 `wanted` parts, the cells of some more code columns; None where it cannot be.
+    """The task divided into about `wanted` to 2 `wanted` parts, the cells of some more code columns; None where it cannot be.
 
     Needs     wanted >= 2.
     Gives     as few further columns as give `wanted` cells. Their union is the task: in the plane and by vertices that is checked by
@@ -188,7 +188,7 @@ def divide(work: Work, task: Task, wanted: int) -> tuple[Task, ...] | None:
     best, step = None, 4
     while few < n and many - few > 1:
         until = min(n, few + step) if many > n else (few + many) // 2
-        found = _cells(work, task, until, 4 * wanted if until > few + 1 else None)
+        found = _cells(work, task, until, 2 * wanted if until > few + 1 else None)
         if found is None:
             many = until
             continue
