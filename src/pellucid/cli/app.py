@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import explain, regions
+from . import explain, regions, resume
 from .doctor import doctor
 from .options import option
 
@@ -24,6 +24,7 @@ def _add(command: Callable, epilog: str | None = None) -> None:
 
 _add(explain.explain, explain.EPILOG)
 _add(regions.regions, regions.EPILOG)
+_add(resume.resume, resume.EPILOG)
 _add(doctor)
 
 
