@@ -17,13 +17,13 @@ STRATA = 64
 PILOT = 200
 """Regions looked at in each part to guess its size: the guess only steers which parts are drawn."""
 
-LEAF = 20_000
+LEAF = 5_000
 """A part with no more regions is counted; a larger one is divided again, and one of its parts drawn."""
 
 EVENLY = 0.2
 """Share of the draws that does not follow the guesses, so that a part that was guessed far too small is no rare giant."""
 
-FIRST_TRY = 50_000
+FIRST_TRY = 25_000
 """Regions for each second asked for that are counted in the hope that these are all."""
 
 

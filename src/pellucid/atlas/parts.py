@@ -39,6 +39,9 @@ from .store import FORMAT, STREAMED, read_cells, read_domain, region_columns, se
 PART_BYTES = 64 << 20
 """Bytes of regions that a part holds at most, unless `max_bytes` says otherwise."""
 
+_QUICK = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+"""How parts are written: numbers of maps and vertices hardly shrink, and to write them must not take longer than to find them."""
+
 _FIGURES = b"pellucid"          # in the metadata of a part's Parquet file
 
 
@@ -172,8 +175,8 @@ class Folder:
         table = pa.table(region_columns(part.cells)).replace_schema_metadata({_FIGURES: json.dumps(figures)})
         if isinstance(part.cells, Cells):
             seams = pa.table(seam_columns(part.cells))
-            publish(_seams(path), lambda file: pq.write_table(seams, file, compression="zstd"))
-        publish(path, lambda file: pq.write_table(table, file, compression="zstd"))
+            publish(_seams(path), lambda file: pq.write_table(seams, file, **_QUICK))
+        publish(path, lambda file: pq.write_table(table, file, **_QUICK))
         return PartFile(part.name, path, figures)
 
     def write_division(self, name: str, task: Task, parts: tuple[Task, ...]) -> list[tuple[str, Task]]:

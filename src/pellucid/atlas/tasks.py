@@ -164,8 +164,14 @@ def attempt(work: Work, task: Task, limits: Limits, progress=None, *, final: boo
     """
     started = time.perf_counter()
     patience = TASK_SECONDS if limits.seconds is None else min(TASK_SECONDS, limits.seconds)
-    found = run_task(work, task, max_bytes=limits.part_bytes, max_regions=limits.rows, max_seconds=patience, threads=limits.threads,
-                     progress=progress)
+    try:
+        found = run_task(work, task, max_bytes=limits.part_bytes, max_regions=limits.rows, max_seconds=patience, threads=limits.threads,
+                         progress=progress)
+    except RuntimeError:                           # an engine that gave up in a nearly degenerate cell: other cuts may go well
+        parts = divide(work, task, 4)
+        if parts is None:
+            raise
+        return parts
     out_of_time = found.reason == "max_seconds" and patience < TASK_SECONDS
     if found.complete or out_of_time or (final and found.reason == "max_regions"):
         return found

@@ -202,7 +202,10 @@ def divide(work: Work, task: Task, wanted: int) -> tuple[Task, ...] | None:
 def _cells(work: Work, task: Task, until: int, most: int | None) -> tuple[Task, ...] | None:
     """The cells of the columns before `until` in a task; None where there are more than `most`, or they do not make up the task."""
     chain = part_chain(work.chain, task.pieces, until)
-    parts = (_polytopes if work.polygon is None else _polygons)(work, task, chain, most)
+    try:
+        parts = (_polytopes if work.polygon is None else _polygons)(work, task, chain, most)
+    except RuntimeError:                           # the engine gave up: other columns may do
+        return None
     return None if parts is None else _checked(work, task, parts)
 
 

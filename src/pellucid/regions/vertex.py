@@ -174,7 +174,7 @@ def _framed_box(G: np.ndarray, h: np.ndarray, frame):
 def _table(columns: dict) -> Table:
     share, _ = columns.pop("share"), columns.pop("met_vertices")
     rest, whole = len(columns["rest_ptr"]) - 1, columns["domain_volume"]
-    explored = columns["volume"].sum() / whole if columns["volume"] is not None else share
+    explored = columns["volume"].sum() / whole if columns["volume"] is not None and whole > 0 else share
     columns["rest_cells"] = rest
     columns["rest_share"] = float(np.clip(1 - explored, 0, 1)) if rest else 0.0
     columns["facets"] = _facets(columns)
