@@ -118,6 +118,7 @@ def _atlas(question: Question, parts: dict[str, Part], left: dict[str, Task], re
     order = sorted(parts, key=lambda name: [int(i) for i in name.split(".")])
     cells = join(work, [parts[name] for name in order], tuple(left.values()), reason, None if math.isnan(volume) else volume)
     claim: Certificate = _certificate(cells, question.domain, rounding(_chain(question), question.domain), question.engine, seconds)
+    cells = with_runner_up(question, cells)
     kind = Atlas if cells.complete else PartialAtlas
     return kind(question.network, question.domain, cells, question.by, question.threshold, claim)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -24,6 +24,22 @@ from .atlas import Atlas, PartialAtlas
 
 if TYPE_CHECKING:
     from .stream import StreamedAtlas
+
+
+@overload
+def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
+                   threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
+                   max_bytes: int | None = None, threads: int | None = None,
+                   progress: Callable[[Progress], object] | None = None, to: None = None,
+                   client: Any = None) -> Atlas: ...
+
+
+@overload
+def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
+                   threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
+                   max_bytes: int | None = None, threads: int | None = None,
+                   progress: Callable[[Progress], object] | None = None, to: str | Path,
+                   client: Any = None) -> StreamedAtlas: ...
 
 
 def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -65,7 +66,7 @@ class _Meter:
 
     def count(self, work: Work, task: Task, most: int, max_seconds: float | None = None) -> Table:
         before = time.perf_counter()
-        table = run_task(work, task, count_only=True, max_regions=most, max_seconds=max_seconds, threads=1)
+        table: Any = run_task(work, task, count_only=True, max_regions=most, max_seconds=max_seconds, threads=1)
         self.seconds += time.perf_counter() - before
         self.regions += table.n_regions
         self.unresolved += table.unresolved

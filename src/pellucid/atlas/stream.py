@@ -23,7 +23,7 @@ from ..regions.table import Table
 from ..tolerance import CHECK_AREA, ON_FACE
 from .atlas import LARGEST_COLUMN, Atlas, PartialAtlas
 from .locate import _by_code, by_geometry, coordinates
-from .parts import Folder, PartFile, open_folder
+from .parts import Folder, PartFile, open_folder, with_runner_up
 from .polytopes import by_open_columns
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class StreamedAtlas:
         return 1.0 if self.is_complete else max(0.0, 1.0 - sum(task.size for task in self.rest))
 
     @property
-    def volume(self) -> float:
+    def found_volume(self) -> float:
         """Of all rows, in u. AttributeError where the engine gave none."""
         sizes = [part.figures["volume"] for part in self.parts]
         if any(size is None for size in sizes):
@@ -246,7 +246,7 @@ class StreamedAtlas:
             size += _bytes(cells)
             _check_size(size, "what is selected")
             kept.append(replace(read, cells=cells))
-        cells = join(self.folder.question.work, kept, (), "", self._known_volume)
+        cells = with_runner_up(self.folder.question, join(self.folder.question.work, kept, (), "", self._known_volume))
         claim = self.certificate
         return Atlas(self.network, self.domain, cells, self.by, self.threshold,
                      replace(claim, reason=f"a selection of an atlas that is {claim.reason}"), is_selection=True)
@@ -255,7 +255,8 @@ class StreamedAtlas:
         """All of it as an Atlas in memory; a PartialAtlas where it is unfinished. MemoryError where it is too large."""
         _check_size(sum(int(_row_bytes(self) * len(part)) for part in self.parts), "all rows")
         work = self.folder.question.work
-        cells = join(work, [self.folder.read(part) for part in self.parts], self.rest, self.reason, self._known_volume)
+        parts = [self.folder.read(part) for part in self.parts]
+        cells = with_runner_up(self.folder.question, join(work, parts, self.rest, self.reason, self._known_volume))
         return (PartialAtlas if self.rest else Atlas)(self.network, self.domain, cells, self.by, self.threshold, self.certificate)
 
     def frames(self, *, maps: bool = True) -> Iterator[pd.DataFrame]:
@@ -317,6 +318,12 @@ class StreamedAtlas:
     @property
     def _known_volume(self) -> float | None:
         return None if np.isnan(self.total_volume) else self.total_volume
+
+    def __getattr__(self, name: str):
+        if hasattr(Atlas, name):
+            raise AttributeError(f"a StreamedAtlas has no '{name}', since its rows are on the disk: take it of load(), of select(...), "
+                                 "or of each part in chunks()")
+        raise AttributeError(f"'StreamedAtlas' has no attribute '{name}'")
 
     def __repr__(self) -> str:
         what = f"{self.n_regions} regions" + (f" in {len(self)} pieces by {self.by}" if self.by else "")

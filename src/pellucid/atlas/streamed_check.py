@@ -57,7 +57,7 @@ def _size_difference(atlas: StreamedAtlas) -> float:
     """Relative, 0 where the engine gives no sizes or the atlas is unfinished."""
     if not atlas.is_complete or any(part.figures["volume"] is None for part in atlas.parts):
         return 0.0
-    return abs(atlas.volume - atlas.total_volume) / atlas.total_volume
+    return abs(atlas.found_volume - atlas.total_volume) / atlas.total_volume
 
 
 def _value_error(atlas: StreamedAtlas, some: list[Atlas], points: int, seed: int) -> float:

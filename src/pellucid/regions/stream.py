@@ -57,7 +57,7 @@ def join(work: Work, parts: Sequence[Part], rest: Sequence[Task], reason: str, e
     rows = {name: np.concatenate([getattr(c, name) for c in cells])
             for name in ("codes", "coef", "intercept") + (("area",) if isinstance(none, Cells) else ("points",))}
     for name in ("first", "second", *(() if isinstance(none, Cells) else ("volume", "clearance"))):
-        rows[name] = None if getattr(none, name) is None else np.concatenate([getattr(c, name) for c in cells])
+        rows[name] = None if getattr(cells[0], name) is None else np.concatenate([getattr(c, name) for c in cells])
     sums = {name: sum(getattr(c, name) for c in cells) for name in ("unresolved", "ties")}
     state = {"complete": not rest, "reason": "" if not rest else reason}
     if isinstance(none, Cells):
