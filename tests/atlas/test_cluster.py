@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -31,7 +32,7 @@ def question(d, seed=0):
 
 
 @pytest.mark.parametrize("d", [2, 6])
-def test_the_atlas_of_a_cluster_is_that_of_one_process(client, d, rng):
+def test_the_atlas_of_a_cluster_is_that_of_one_process(client, d):
     net, box = question(d)
     whole = pel.linear_regions(net, box, by="class")
     atlas = pel.linear_regions(net, box, by="class", client=client)
@@ -41,10 +42,6 @@ def test_the_atlas_of_a_cluster_is_that_of_one_process(client, d, rng):
     assert np.allclose(atlas.coef_u, whole.coef_u, rtol=1e-9, atol=1e-9)
     assert (atlas.certificate.status, atlas.certificate.reason) == (whole.certificate.status, whole.certificate.reason)
     assert atlas.check(points=300).status is Status.PROVED
-    part = pel.linear_regions(net, box, by="class", client=client, max_regions=len(whole) // 2)
-    assert isinstance(part, pel.PartialAtlas)
-    assert 0 < len(part) <= len(whole) // 2
-    assert {tuple(c) for c in part.codes} <= {tuple(c) for c in whole.codes}
 
 
 def test_a_worker_killed_while_it_runs_changes_nothing(client, rng, tmp_path):
@@ -92,7 +89,23 @@ def test_ctrl_c_stops_the_cluster_and_keeps_what_came(client):
     assert stop.value.partial.certificate.status is Status.UNKNOWN
 
 
-def test_what_is_no_client_is_told():
+def test_budgets_hold_on_a_cluster(client, tmp_path):
+    net, box = question(4)
+    whole = pel.linear_regions(net, box)
+    most = len(whole) // 2
+    for to in (None, tmp_path / "part"):
+        part = pel.linear_regions(net, box, client=client, max_regions=most, to=to)
+        assert not part.is_complete
+        assert 0 < len(part) <= most
+    assert {tuple(c) for c in part.load().codes} <= {tuple(c) for c in whole.codes}
+    assert not pel.linear_regions(net, box, client=client, max_seconds=0).is_complete
+
+
+def test_what_is_no_client_is_told(monkeypatch):
     net, box = question(2)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(pel.MissingExtra, match="cluster"):
+        pel.linear_regions(net, box, client=object())
+    monkeypatch.undo()
     with pytest.raises(TypeError, match="Client"):
         pel.linear_regions(net, box, client="tcp://localhost")

@@ -168,13 +168,13 @@ def test_a_budget_of_regions_leaves_a_valid_part_and_resume_completes_it(d, rng,
 
 
 def test_no_time_gives_no_regions_and_little_time_comes_to_the_end_at_last(rng, tmp_path):
-    net = relu_network(random_layers(rng, [6, 16, 12, 3]))
-    box = pel.Box([-1] * 6, [1] * 6)
+    net = relu_network(random_layers(rng, [5, 12, 10, 3]))
+    box = pel.Box([-1] * 5, [1] * 5)
     atlas = pel.linear_regions(net, box, to=tmp_path / "atlas", max_seconds=0)
     assert (len(atlas), atlas.is_complete) == (0, False)
-    assert atlas.locate(np.zeros((1, 6))).tolist() == [-1]
-    for _ in range(60):
-        atlas = pel.resume(tmp_path / "atlas", max_seconds=0.05, threads=1)
+    assert atlas.locate(np.zeros((1, 5))).tolist() == [-1]
+    for _ in range(20):
+        atlas = pel.resume(tmp_path / "atlas", max_seconds=0.03, threads=1)
         if atlas.is_complete:
             break
     same_atlas(pel.resume(tmp_path / "atlas"), pel.linear_regions(net, box), rng)
@@ -234,7 +234,7 @@ def test_a_run_that_dies_at_any_step_of_writing_goes_on(d, rng, tmp_path, monkey
                 monkeypatch.setattr(os, name, function)
     assert deaths > 10
     same_atlas(done, whole, rng)
-    assert not list(path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_a_full_disk_is_told_with_the_way_on(rng, tmp_path, monkeypatch):

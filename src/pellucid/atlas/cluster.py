@@ -143,6 +143,7 @@ class Crew:
     def run(self, open_tasks: list[tuple[str, Task]], tally: Tally, divided: Callable, keep: Callable, max_regions, max_seconds) -> str:
         """Until nothing is open, or a budget has run out. divided, keep: told what became of a task."""
         waiting, rows_before, kept = deque(self._enough(open_tasks, divided)), tally.rows, 0
+        most = None if max_regions is None else max(1, int(max_regions) // 8)        # rows of a task
         try:
             while waiting or self.running:
                 left = None if max_seconds is None else max_seconds - tally.seconds
@@ -151,7 +152,9 @@ class Crew:
                     return "max_regions" if room <= 0 else "max_seconds"
                 if self.keep_bytes is not None and kept >= self.keep_bytes:
                     return "max_bytes"
-                self._give_out(waiting, left, None if max_regions is None else max(1, int(max_regions) // 8))
+                self._give_out(waiting, left, most, room)
+                if not self.running:                # what is left of the budget is less than a task may take
+                    return "max_regions"
                 for name, task, (what, found) in self._next(waiting):
                     if what == "divided":
                         waiting.extendleft(reversed(divided(name, task, found)))
@@ -160,12 +163,9 @@ class Crew:
                     else:
                         rows = found if what == "part" else len(found.cells.codes)
                         if what == "rows":
-                            if rows > room:
-                                return "max_regions"
                             kept += sum(v.nbytes for v in vars(found.cells).values() if hasattr(v, "nbytes"))
                             keep(name, found)
                         tally.add(rows, task.size)
-                        room -= rows
             return ""
         finally:
             self.client.cancel(list(self.running))
@@ -180,8 +180,10 @@ class Crew:
         parts = divide(self.question.work, task, wanted)
         return open_tasks if parts is None else divided(name, task, parts)
 
-    def _give_out(self, waiting: deque, seconds: float | None, rows: int | None) -> None:
-        while waiting and len(self.running) < IN_FLIGHT * self.threads:
+    def _give_out(self, waiting: deque, seconds: float | None, rows: int | None, room: float) -> None:
+        """Tasks to whoever is free; no more than could fill the budget of rows."""
+        most = IN_FLIGHT * self.threads if rows is None else min(IN_FLIGHT * self.threads, room // rows)
+        while waiting and len(self.running) < most:
             name, task = waiting.popleft()
             limits = Limits(self.part_bytes, rows, seconds, 1)
             self.running[self.client.submit(do_task, self.job, name, task, limits, pure=False, retries=TRIES)] = (name, task)

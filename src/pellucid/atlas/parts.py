@@ -12,6 +12,7 @@ processes do is written twice with the same contents.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -188,8 +189,7 @@ class Folder:
     def sweep(self) -> None:
         """Remove what processes of this machine that are no more left half written."""
         for path in self.path.glob("*/.*.tmp"):
-            host, pid = path.name.rsplit(".", 4)[-4:-2]
-            if host == _host() and not _alive(int(pid)):
+            if _is_stale(path.name):
                 path.unlink(missing_ok=True)
 
 
@@ -281,6 +281,9 @@ def make_folder(path: str | Path, question: Question) -> Folder:
     if path.exists():
         raise FileExistsError(f"{path} exists: give another name, or go on with what is there by pellucid.resume('{path}')")
     path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if _is_stale(old.name):
+            shutil.rmtree(old, ignore_errors=True)
     temporary = path.with_name(f".{path.name}.{_unique()}.tmp")
     try:
         for kind in ("parts", "divisions"):
@@ -364,6 +367,12 @@ def _sync(folder: Path) -> None:
 
 def _unique() -> str:
     return f"{_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+
+
+def _is_stale(name: str) -> bool:
+    """Was what has this name left half written, by a process of this machine that is no more?"""
+    host, pid = name.rsplit(".", 4)[-4:-2] if name.count(".") >= 4 else ("", "")
+    return host == _host() and pid.isdigit() and not _alive(int(pid))
 
 
 def _host() -> str:
