@@ -15,15 +15,17 @@ namespace {
 SearchRun* make_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double> half, In2<double> G, In1<double> h,
                     const std::vector<In1<double>>& floors, const std::vector<In1<double>>& lower,
                     const std::vector<In1<double>>& upper, double factor, double geometric, const std::string& mode,
-                    In1<double> thresholds, bool maps, bool rows, int64_t max_rows, double max_seconds,
-                    int64_t max_bytes, int threads) {
+                    In1<double> thresholds, bool maps, bool rows, bool cuts, In1<double> start, int64_t max_rows,
+                    double max_seconds, int64_t max_bytes, int threads) {
     expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
     expect((int)G.shape(1) == chain->inputs, "G has another dimension than the chain");
     const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    expect(!start.shape(0) || start.shape(0) == centre.shape(0), "the point has another dimension than the chain");
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + centre.shape(0)},
                          {half.data(), half.data() + half.shape(0)}, G.data(), h.data(), (int)G.shape(0),
                          tolerances(floors, factor, geometric), columns(lower), columns(upper), geometric, split, maps,
-                         rows, budget(max_rows, max_seconds, max_bytes, threads));
+                         rows, cuts, start.shape(0) ? start.data() : nullptr,
+                         budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 // The same, for what is near the point `at` (in u): distances are |weight (u - at)|_norm.
@@ -51,7 +53,7 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
     const Budget limits = budget(INT64_MAX, max_seconds, INT64_MAX, threads);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),
                          h.data(), (int)G.shape(0), tolerances(floors, factor, geometric), columns(lower), columns(upper),
-                         geometric, split, maps, true, limits, std::move(near));
+                         geometric, split, maps, true, false, nullptr, limits, std::move(near));
 }
 
 nb::dict take_result(SearchRun& run) {
@@ -72,6 +74,11 @@ nb::dict take_result(SearchRun& run) {
     result["intercept"] = shape.maps ? give<double>(r.intercept, {k, c}) : nb::none();
     result["first"] = shape.first ? give<int32_t>(r.first, {k}) : nb::none();
     result["second"] = shape.second ? give<int32_t>(r.second, {k}) : nb::none();
+    if (shape.cuts) {  // of region i: cuts[span[i, 0]], span[i, 1] of them
+        const size_t rows = r.cuts.size / (d + 1);
+        result["cut_span"] = give<int64_t>(r.cut_span, {k, 2});
+        result["cuts"] = give<double>(r.cuts, {rows, d + 1});
+    }
     result["n_regions"] = shape.rows ? (int64_t)k : s.regions;
     result["unresolved"] = s.unresolved;
     result["unresolved_thickness"] = s.thickness;

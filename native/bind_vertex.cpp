@@ -11,16 +11,18 @@ using namespace pellucid;
 namespace {
 
 VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double> upper, In1<int64_t> names,
-                    In2<double> G, In1<double> h, In1<int64_t> numbers, const std::vector<In1<double>>& floors,
-                    double factor, double geometric, const std::string& mode, In1<double> thresholds, bool maps,
-                    bool volumes, bool facets, bool vertices, bool snaps, int64_t max_rows, double max_seconds,
-                    int64_t max_bytes, int threads) {
+                    In2<double> G, In1<double> h, In1<int64_t> numbers, In1<double> frame,
+                    const std::vector<In1<double>>& floors, double factor, double geometric, const std::string& mode,
+                    In1<double> thresholds, bool maps, bool volumes, bool facets, bool vertices, bool snaps,
+                    int64_t max_rows, double max_seconds, int64_t max_bytes, int threads) {
     const size_t d = lower.shape(0), rows = G.shape(0);
     expect(upper.shape(0) == d && names.shape(0) == 2 * d && G.shape(1) == d,
            "the domain's arrays do not fit each other");
+    expect(frame.shape(0) == 0 || frame.shape(0) == 2 * d, "the frame is lower and upper corner");
     expect(h.shape(0) == rows && numbers.shape(0) == rows, "G and h have different numbers of rows");
-    const VertexDomain domain{(int)d,   (int)rows, lower.data(), upper.data(),
-                              G.data(), h.data(),  names.data(), numbers.data()};
+    const VertexDomain domain{(int)d,       (int)rows,      lower.data(),
+                              upper.data(), G.data(),       h.data(),
+                              names.data(), numbers.data(), frame.shape(0) ? frame.data() : nullptr};
     VertexShape shape;
     shape.maps = maps;
     shape.volumes = volumes;

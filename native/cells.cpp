@@ -86,11 +86,14 @@ const double* corner(Arena& arena, int d) {
     return v;
 }
 
-const double* inner_vertex(Arena& arena, const Cuts& cuts, int d) {
+// start: kernel coordinates; a thin cell may have no ball of any size to begin from.
+const double* inner_vertex(Arena& arena, const Cuts& cuts, int d, const double* start) {
     std::vector<double> middle(packed(d)), centre(packed(d)), c(packed(d), 0.0);
-    double radius;
+    double radius = 1;
     const Cuts all = with_box(cuts, d, 1.0);
-    if (!chebyshev(all.rows(INFINITY), nullptr, middle.data(), centre.data(), &radius) || !(radius > 1e-9))
+    if (start)
+        std::copy(start, start + d, centre.begin());
+    else if (!chebyshev(all.rows(INFINITY), nullptr, middle.data(), centre.data(), &radius) || !(radius > 1e-9))
         throw std::invalid_argument("the domain is empty or has no interior");
     double* v = arena.take(Vertex::size(d));
     const Halfspaces rows = cuts.rows(1.0);
@@ -103,7 +106,8 @@ const double* inner_vertex(Arena& arena, const Cuts& cuts, int d) {
 
 }  // namespace
 
-std::unique_ptr<SearchTask> root_cell(const SearchProblem& p, const double* G, const double* h, int rows) {
+std::unique_ptr<SearchTask> root_cell(const SearchProblem& p, const double* G, const double* h, int rows,
+                                      const double* start) {
     const int d = p.d;
     auto task = std::make_unique<SearchTask>(d);
     push_domain(task->cuts, p.frame, G, h, rows);
@@ -112,7 +116,10 @@ std::unique_ptr<SearchTask> root_cell(const SearchProblem& p, const double* G, c
     n.cuts = task->cuts.size();
     n.n_witness = 1;
     n.witness = arena.take_as<Witness>(1);
-    n.witness[0] = {n.cuts ? inner_vertex(arena, task->cuts, d) : corner(arena, d), nullptr};
+    std::vector<double> inside;
+    for (int i = 0; start && i < d; ++i) inside.push_back((start[i] - p.frame.c[i]) / p.frame.h[i]);
+    const double* from = start ? inside.data() : nullptr;
+    n.witness[0] = {n.cuts ? inner_vertex(arena, task->cuts, d, from) : corner(arena, d), nullptr};
     n.code = arena.take_as<uint64_t>(p.chain->packing.words);
     std::fill_n(n.code, p.chain->packing.words, uint64_t(0));
     if (p.near) n.foot = std::fill_n(arena.take(Foot::size(d)), Foot::size(d), 0.0) - Foot::size(d);

@@ -127,7 +127,8 @@ bool chebyshev(const Halfspaces& rows, const double* weight, const double* x, do
 // The rows of a cell, with those of the box.
 Cuts with_box(const Cuts& cuts, int d, double box);
 
-// The whole domain { G u <= h } as a cell.
-std::unique_ptr<SearchTask> root_cell(const SearchProblem& problem, const double* G, const double* h, int rows);
+// The whole domain { G u <= h } as a cell. start: a point u inside it, or null: then one is looked for.
+std::unique_ptr<SearchTask> root_cell(const SearchProblem& problem, const double* G, const double* h, int rows,
+                                      const double* start = nullptr);
 
 }  // namespace pellucid

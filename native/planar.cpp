@@ -689,7 +689,7 @@ Shape PlanarRun::shape() const {
     return {problem_.chain->packing.words, problem_.chain->out->rows, mode != Mode::none, mode == Mode::top2};
 }
 
-PlanarRun::PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners,
+PlanarRun::PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners, const double* frame,
                      std::vector<std::vector<double>> floors, double geometric, FinalSplit split, Budget budget)
     : problem_{std::move(chain), {}, std::move(split), std::move(floors), geometric * std::sqrt(8.0), 0} {
     const Chain& net = *problem_.chain;
@@ -705,6 +705,7 @@ PlanarRun::PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, 
     for (int a = 0; a < 2; ++a) {
         double lo = polygon[a], hi = lo;
         for (int i = 1; i < corners; ++i) lo = std::min(lo, polygon[2 * i + a]), hi = std::max(hi, polygon[2 * i + a]);
+        if (frame) lo = frame[a], hi = frame[2 + a];
         f.c[a] = lo + (hi - lo) / 2;
         f.h[a] = (hi - lo) / 2;
         if (!(f.h[a] > 0)) throw std::invalid_argument("the polygon is flat");

@@ -52,8 +52,9 @@ using Pool = BasicPool<Task, PlanarOutput>;
 
 class PlanarRun {
   public:
+    // frame: lower, then upper corner of the box that is [-1, 1]^2 to the kernel, or null: the polygon's bounding box.
     // floors: a-priori rounding bounds already multiplied by the rounding factor.
-    PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners,
+    PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners, const double* frame,
               std::vector<std::vector<double>> floors, double geometric, FinalSplit split, Budget budget);
 
     void start();

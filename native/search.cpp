@@ -931,6 +931,7 @@ class Searcher {
         if (p_.near) write_foot(rows, n, distance);
         if (pool_.output.shape().first) rows.first.push(n.first);
         if (pool_.output.shape().second) rows.second.push(n.second);
+        if (pool_.output.shape().cuts) write_cuts(rows);
         if (!p_.maps) return;
         double* coef = rows.coef.more((size_t)c * d_);
         double* intercept = rows.intercept.more(c);
@@ -950,6 +951,21 @@ class Searcher {
         double* u = rows.feet.more(d_);
         for (int i = 0; i < d_; ++i)
             u[i] = p_.frame.c[i] + p_.frame.h[i] * (near.centre[i] + n.foot[i] / near.weight[i]);
+    }
+
+    void write_cuts(RegionRows& rows) {
+        const auto& f = p_.frame;
+        rows.cut_span.push((int64_t)rows.cuts.size / (d_ + 1));
+        rows.cut_span.push(cuts_.size() - p_.domain_cuts);
+        for (int r = p_.domain_cuts; r < cuts_.size(); ++r) {
+            double* out = rows.cuts.more(d_ + 1);
+            double b = cuts_.b(r);
+            for (int i = 0; i < d_; ++i) {
+                out[i] = cuts_.a(r, i) / f.h[i];
+                b += out[i] * f.c[i];
+            }
+            out[d_] = b;
+        }
     }
 
     // A point inside the cell: halfway along a chord that leaves a vertex between its edges, then halfway to the mean
@@ -1028,8 +1044,8 @@ class Searcher {
 SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> centre, std::vector<double> half,
                      const double* G, const double* h, int rows, std::vector<std::vector<double>> floors,
                      const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
-                     double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget,
-                     std::unique_ptr<Nearness> near) {
+                     double geometric, FinalSplit split, bool maps, bool keep_rows, bool keep_cuts, const double* start,
+                     Budget budget, std::unique_ptr<Nearness> near) {
     SearchProblem& p = problem_;
     p.chain = std::move(chain);
     const Chain& net = *p.chain;
@@ -1054,10 +1070,11 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     for (size_t l = 0; l < p.floors.size(); ++l)
         if ((int)p.floors[l].size() != net.map(l).rows) throw std::invalid_argument("floors do not fit the rows");
     plan(lower, upper);
-    root_ = root_cell(p, G, h, rows);
+    root_ = root_cell(p, G, h, rows, start);
+    p.domain_cuts = root_->cuts.size();
     using Mode = FinalSplit::Mode;
     const SearchShape shape{net.packing.words,          net.out->rows, d,         p.split.mode != Mode::none,
-                            p.split.mode == Mode::top2, maps,          keep_rows, p.near != nullptr};
+                            p.split.mode == Mode::top2, maps,          keep_rows, p.near != nullptr, keep_cuts};
     pool_ = std::make_unique<SearchPool>(budget, SearchOutput(shape, budget));
 }
 

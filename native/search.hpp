@@ -97,6 +97,7 @@ struct SearchProblem {
     StagePlan outputs;  // labels: the thresholds
     bool maps = true, rows = true;
     std::unique_ptr<Nearness> near;  // only regions within a distance are asked for
+    int domain_cuts = 0;  // of a region's halfspaces, the first, which are the domain's
 };
 
 struct SearchTask;
@@ -105,12 +106,13 @@ using SearchPool = BasicPool<SearchTask, SearchOutput>;
 class SearchRun {
   public:
     // centre, half: the bounding box of the polytope { G u <= h }. floors: rounding bounds times the rounding factor.
-    // lower, upper: bounds of every row of every stage over the domain.
+    // lower, upper: bounds of every row of every stage over the domain. start: a point inside the polytope, or null.
+    // keep_cuts: the halfspaces that made each region are columns too.
     SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> centre, std::vector<double> half, const double* G,
               const double* h, int rows, std::vector<std::vector<double>> floors,
               const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
-              double geometric, FinalSplit split, bool maps, bool keep_rows, Budget budget,
-              std::unique_ptr<Nearness> near = nullptr);
+              double geometric, FinalSplit split, bool maps, bool keep_rows, bool keep_cuts, const double* start,
+              Budget budget, std::unique_ptr<Nearness> near = nullptr);
     ~SearchRun();
 
     void start();

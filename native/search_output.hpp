@@ -13,6 +13,7 @@ struct SearchShape {
     int words = 0, outputs = 0, dim = 0;
     bool first = false, second = false, maps = true, rows = true;  // rows: false counts only
     bool near = false;                                             // distances and nearest points
+    bool cuts = false;  // the halfspaces that a region was cut with, beyond the domain's
 
     int64_t row_bytes() const {
         if (!rows) return 0;
@@ -24,13 +25,15 @@ struct RegionRows {
     Column<uint64_t> codes;
     Column<double> points, clearance, coef, intercept, distance, feet;
     Column<int32_t> first, second;
+    Column<int64_t> cut_span;  // of each region: the first of its rows in `cuts`, and how many
+    Column<double> cuts;       // a, b of each, in u
 
     size_t count() const { return clearance.size; }
     template <class Use>
     void both(RegionRows& o, Use use) {
         use(codes, o.codes), use(points, o.points), use(clearance, o.clearance), use(coef, o.coef);
         use(intercept, o.intercept), use(first, o.first), use(second, o.second), use(distance, o.distance);
-        use(feet, o.feet);
+        use(feet, o.feet), use(cut_span, o.cut_span), use(cuts, o.cuts);
     }
     template <class Use>
     void each(Use use) {
@@ -50,8 +53,14 @@ struct RegionRows {
         second.size = s.second ? k : 0;
         distance.size = s.near ? k : 0;
         feet.size = s.near ? k * s.dim : 0;
+        cut_span.size = s.cuts ? 2 * k : 0;
     }
-    void append(const RegionRows& o) {
+    void append(const RegionRows& o, const SearchShape& s) {
+        const int64_t before = (int64_t)cuts.size / (s.dim + 1);
+        const size_t from = cut_span.size;
+        cut_span.append(o.cut_span);
+        for (size_t i = from; i < cut_span.size; i += 2) cut_span.data[i] += before;
+        cuts.append(o.cuts);
         codes.append(o.codes);
         points.append(o.points);
         clearance.append(o.clearance);
@@ -133,7 +142,7 @@ class SearchOutput {
     void move(RegionRows& r, size_t leave) {
         rest_cells += (int64_t)leave;
         r.cut(r.count() - leave, shape_);
-        result.append(r);
+        result.append(r, shape_);
         r.clear();
     }
     void move(Parcel<RegionRows>&& parcel, size_t leave) { move(parcel.open(), leave); }
@@ -194,6 +203,7 @@ class SearchOutput {
             [&] { permute(result.second, 1, order); },
             [&] { permute(result.distance, 1, order); },
             [&] { permute(result.feet, (size_t)shape_.dim, order); },
+            [&] { permute(result.cut_span, 2, order); },
         };
         in_parallel(n < 4096 ? 1 : threads, std::size(columns), [&](size_t i) { columns[i](); });
     }

@@ -808,6 +808,7 @@ void VertexRun::make_root(const VertexDomain& domain) {
     f.c.resize(d);
     f.h.resize(d);
     std::vector<double> lo(domain.lower, domain.lower + d), hi(domain.upper, domain.upper + d), line(d + 1), z;
+    if (domain.frame) lo.assign(domain.frame, domain.frame + d), hi.assign(domain.frame + d, domain.frame + 2 * d);
     Cutter cutter(vertex_kernels(), problem_.snaps);
     root_ = std::make_unique<VertexCell>();
     Polytope& p = root_->cell;
@@ -841,7 +842,7 @@ void VertexRun::make_root(const VertexDomain& domain) {
             cutter.cut(p, z.data(), {line.data(), tol, floor, face, face}, nullptr, &next);
             std::swap(p, next);
         }
-        if (!domain.rows) break;
+        if (!domain.rows || domain.frame) break;
         for (int a = 0; a < d && round == 0; ++a) {
             const auto [least, most] = std::minmax_element(p.x + (size_t)a * p.ldx, p.x + (size_t)a * p.ldx + p.n);
             lo[a] = f.u(a, *least);

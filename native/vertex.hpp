@@ -57,6 +57,8 @@ struct VertexDomain {
     int d = 0, rows = 0;
     const double *lower = nullptr, *upper = nullptr, *G = nullptr, *h = nullptr;
     const int64_t *names = nullptr, *numbers = nullptr;
+    const double* frame =
+        nullptr;  // lower, then upper corner of what is [-1, 1]^d to the kernel; null: the bounding box
 };
 
 using VertexPool = BasicPool<VertexCell, VertexOutput>;

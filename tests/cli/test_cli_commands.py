@@ -49,6 +49,40 @@ def test_regions_within_a_budget(cli, files):
     assert "done in part" in result.stderr
 
 
+@pytest.mark.parametrize("free", ["age,debt", "all"])
+def test_regions_streams_to_a_folder_and_resume_goes_on(cli, files, free):
+    question = ("regions", files.several, "--box", "-2:2", "--free", free, "--fix", "income=0.5", "--by", "class")
+    part = cli(*question, "--stream", "--to", files.out / "atlas", "--max-regions", 20)
+    assert part.exit_code == 3, part.stderr
+    assert "PARTIAL: max_regions" in part.stderr
+    rest = cli("resume", files.out / "atlas")
+    assert rest.exit_code == 0, rest.stderr
+    assert "complete and exact" in rest.stdout
+    assert "middle" in rest.stdout
+    whole = cli(*question, "--to", files.out / "whole")
+    streamed, kept = pel.load_atlas(files.out / "atlas"), pel.load_atlas(files.out / "whole")
+    assert (len(streamed), streamed.domain.dim) == (len(kept), 2 if free != "all" else 3)
+    assert rest.stdout.splitlines()[0] == whole.stdout.splitlines()[0]
+
+
+def test_regions_can_be_estimated_and_stream_needs_a_folder(cli, files):
+    result = cli("regions", files.several, "--box", "-2:2", "--free", "all", "--estimate")
+    assert "regions, counted" in result.stdout
+    refused = cli("regions", files.several, "--box", "-2:2", "--free", "all", "--stream")
+    assert refused.exit_code == 2
+    assert "--to" in refused.stderr
+    assert cli("resume", files.out / "nothing").exit_code == 2
+
+
+def test_progress_tells_what_is_left():
+    from pellucid.cli.console import reached
+    from pellucid.regions import Progress
+
+    assert reached(Progress(5000, 0.25, 30.0)) == "5,000 regions of about 20,000, about 90 s left"
+    assert reached(Progress(5000, 0.75, 3600.0, before=0.5)) == "5,000 regions of about 6,700, about 60 min left"
+    assert reached(Progress(0, 0.0, 1.0)) == "0 regions"
+
+
 def test_doctor(cli):
     result = cli("doctor")
     assert result.exit_code == 0, result.stdout

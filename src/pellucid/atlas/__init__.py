@@ -11,3 +11,5 @@ from .neighbours import adjacency as adjacency
 from .region import Halfspaces as Halfspaces
 from .region import Region as Region
 from .store import load_atlas as load_atlas
+from .stream import StreamedAtlas as StreamedAtlas
+from .tasks import resume as resume

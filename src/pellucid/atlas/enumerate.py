@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -23,11 +25,32 @@ from .atlas import Atlas, PartialAtlas
 MILP_DIM = 10_000
 """Dimensions that enumeration by mixed-integer programming takes: more would not end."""
 
+if TYPE_CHECKING:
+    from .stream import StreamedAtlas
+
+
+@overload
+def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
+                   threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
+                   max_bytes: int | None = None, threads: int | None = None,
+                   progress: Callable[[Progress], object] | None = None, to: None = None,
+                   client: Any = None) -> Atlas: ...
+
+
+@overload
+def linear_regions(net: Network, domain: Box | Slice | NamedSlice, *, engine: str = "auto", by: str | None = None,
+                   threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
+                   max_bytes: int | None = None, threads: int | None = None,
+                   progress: Callable[[Progress], object] | None = None, to: str | Path,
+                   client: Any = None) -> StreamedAtlas: ...
+
+
 
 def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, engine: str = "auto", by: str | None = None,
                    threshold: float = 0.5, max_regions: int | None = None, max_seconds: float | None = None,
                    max_bytes: int | None = None, threads: int | None = None,
-                   progress: Callable[[Progress], object] | None = None) -> Atlas:
+                   progress: Callable[[Progress], object] | None = None, to: str | Path | None = None,
+                   client: Any = None) -> Atlas | StreamedAtlas:
     """Every linear region of a piecewise linear network over an analysis set, exactly (CEE III, SPEC 2-3).
 
     domain: a Box, Slice or Hull. engine: "auto" takes "planar" where two coordinates move (polygons, areas, borders), "vertex" for
@@ -36,9 +59,13 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, eng
     second, eq. 6). threshold: probability from which a single sigmoid output gives its class.
     max_regions, max_seconds, max_bytes: budgets; when one runs out the answer is a PartialAtlas of what was found.
     threads: None = PELLUCID_THREADS or all cores; the answer does not depend on it. progress: called several times a second.
+    to: a folder that is made, to which regions are written as they are found; the answer is a StreamedAtlas, which may be larger than
+    memory, and whatever ends the run, `pellucid.resume(to)` goes on. max_bytes then is what is held in memory at once.
+    client: a dask.distributed Client, on whose workers parts of the domain are done (extra [cluster]); with `to`, a folder that all
+    of them can write to.
 
     Raises DomainError (empty, flat, unbounded, wrong names or size, too many dimensions for the engine), NotPiecewiseLinear,
-    NoDecision (split by class of a regression), Interrupted (Ctrl-C; `.partial` is the atlas so far).
+    NoDecision (split by class of a regression), Interrupted (Ctrl-C; `.partial` is the atlas so far), FileExistsError (`to` is there).
     """
     if not isinstance(net, Network):
         raise TypeError(f"linear_regions takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
@@ -47,6 +74,11 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, eng
     plane = as_slice(domain, net.feature_names)
     engine = _engine(engine, plane.dim)
     split = split_of(net, by, threshold)
+    if to is not None or client is not None:
+        from .tasks import in_parts
+
+        return in_parts(net, plane, engine, by, threshold, to=to, client=client, max_regions=max_regions, max_seconds=max_seconds,
+                        max_bytes=max_bytes, threads=threads, progress=progress)
     started = time.perf_counter()
 
     def atlas(cells: Cells | Table) -> Atlas:

@@ -21,9 +21,12 @@ from ..regions import Cells, Table
 
 if TYPE_CHECKING:
     from .atlas import Atlas
+    from .stream import StreamedAtlas
 
 FORMAT = 1
 KIND = "pellucid atlas"
+STREAMED = "pellucid streamed atlas"
+"""What the manifest of an atlas in parts says it is."""
 
 
 def save_atlas(atlas: Atlas, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -67,6 +70,17 @@ def _write(atlas: Atlas, folder: Path) -> None:
     cells = atlas.cells
     # reading the network back gives class names and all
     atlas.network.save(folder / "network.npz")
+    pq.write_table(pa.table(region_columns(cells)), folder / "regions.parquet", compression="zstd")
+    if isinstance(cells, Cells):
+        pq.write_table(pa.table(seam_columns(cells)), folder / "seams.parquet", compression="zstd")
+        pq.write_table(pa.table({"vertices": _ragged(_fixed(cells.rest_vertices), cells.rest_ptr)}), folder / "unexplored.parquet")
+    (folder / "manifest.json").write_text(json.dumps(_manifest(atlas), indent=1))
+
+
+def region_columns(cells: Cells | Table) -> dict[str, Any]:
+    """What there is of each row, as columns of a table."""
+    import pyarrow as pa
+
     columns: dict[str, Any] = {"code": _fixed(cells.codes), "coef_u": _fixed(cells.coef), "intercept_u": _fixed(cells.intercept)}
     if isinstance(cells, Cells):
         columns |= {"vertices": _ragged(_fixed(cells.vertices), cells.vertex_ptr),
@@ -77,12 +91,11 @@ def _write(atlas: Atlas, folder: Path) -> None:
     for name in ("first", "second"):
         if getattr(cells, name) is not None:
             columns[name] = pa.array(getattr(cells, name))
-    pq.write_table(pa.table(columns), folder / "regions.parquet", compression="zstd")
-    if isinstance(cells, Cells):
-        seams = {name: cells.seams[:, i] for i, name in enumerate(("column", "low", "high"))}
-        pq.write_table(pa.table(seams), folder / "seams.parquet", compression="zstd")
-        pq.write_table(pa.table({"vertices": _ragged(_fixed(cells.rest_vertices), cells.rest_ptr)}), folder / "unexplored.parquet")
-    (folder / "manifest.json").write_text(json.dumps(_manifest(atlas), indent=1))
+    return columns
+
+
+def seam_columns(cells: Cells) -> dict[str, np.ndarray]:
+    return {name: cells.seams[:, i] for i, name in enumerate(("column", "low", "high"))}
 
 
 def _fixed(a: np.ndarray):
@@ -102,21 +115,35 @@ def _ragged(values, ptr: np.ndarray):
 
 
 def _manifest(atlas: Atlas) -> dict:
-    domain, box = atlas.domain, atlas.domain.box
     certificate = atlas.certificate
-    versions = {name: _version(name) for name in ("pellucid", "numpy", "pyarrow")}
     return {
-        "format": FORMAT, "kind": KIND, "digest": atlas.network.digest, "versions": versions, "rows": len(atlas),
+        "format": FORMAT, "kind": KIND, "digest": atlas.network.digest, "versions": versions(), "rows": len(atlas),
         "outputs": atlas.network.n_outputs, "words": int(atlas.cells.codes.shape[1]), "by": atlas.by, "threshold": atlas.threshold,
         "selection": atlas.is_selection,
-        "domain": {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
-                   "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(),
-                           "b": box.b.tolist()}},
+        "domain": write_domain(atlas.domain),
         "kind of cells": type(atlas.cells).__name__,
         "cells": _scalars(atlas.cells),
         "certificate": {"claim": certificate.claim, "status": certificate.status.value, "reason": certificate.reason,
                         "figures": {k: _plain(v) for k, v in certificate.figures.items()}},
     }
+
+
+def write_domain(domain: Slice) -> dict:
+    """The slice and its box as JSON; numbers keep all their digits."""
+    box = domain.box
+    return {"x0": domain.x0.tolist(), "P": domain.P.tolist(), "A": domain.A.tolist(), "b": domain.b.tolist(), "free": domain.free,
+            "box": {"lower": box.lower.tolist(), "upper": box.upper.tolist(), "names": box.names, "A": box.A.tolist(), "b": box.b.tolist()}}
+
+
+def read_domain(d: dict, n_inputs: int) -> Slice:
+    box = Box(d["box"]["lower"], d["box"]["upper"], d["box"]["names"], A=_rows(d["box"]["A"], n_inputs), b=d["box"]["b"])
+    P = np.array(d["P"])
+    free = None if d["free"] is None else tuple(tuple(f) for f in d["free"])
+    return Slice(d["x0"], P, box, A=_rows(d["A"], P.shape[1]), b=d["b"], free=free)
+
+
+def versions() -> dict[str, str]:
+    return {name: _version(name) for name in ("pellucid", "numpy", "pyarrow")}
 
 
 def _scalars(cells: Cells | Table) -> dict:
@@ -136,13 +163,20 @@ def _plain(v):
     return v.item() if isinstance(v, np.generic) else v
 
 
-def load_atlas(path: str | Path) -> Atlas:
-    """Read what `Atlas.save` wrote. FileFormatError for anything else, and where the network is not the atlas's own."""
+def load_atlas(path: str | Path) -> Atlas | StreamedAtlas:
+    """Read what `Atlas.save` or `linear_regions(to=...)` wrote: an Atlas, or a StreamedAtlas, which stays on the disk.
+
+    FileFormatError for anything else, and where the network is not the atlas's own.
+    """
     path = Path(path)
     try:
         manifest = json.loads((path / "manifest.json").read_text())
     except (OSError, ValueError) as e:
         raise FileFormatError(f"{path} is not an atlas written by Atlas.save: {e}") from e
+    if isinstance(manifest, dict) and manifest.get("kind") == STREAMED:
+        from .stream import open_streamed
+
+        return open_streamed(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != KIND:
         raise FileFormatError(f"{path} is an atlas of another format; this version reads {FORMAT}")
     from .. import ops  # noqa: F401  (the classes that a saved network speaks of)
@@ -163,10 +197,30 @@ def _read(path: Path, manifest: dict, net) -> Atlas:
 
     from .atlas import Atlas, PartialAtlas
 
+    domain = read_domain(manifest["domain"], net.n_inputs)
     table = pq.read_table(path / "regions.parquet")
-    K, c, words = manifest["rows"], manifest["outputs"], manifest["words"]
+    K, words = manifest["rows"], manifest["words"]
     if table.num_rows != K:
         raise FileFormatError(f"{path}: the manifest speaks of {K} rows, regions.parquet has {table.num_rows}")
+
+    shape = K, manifest["outputs"], domain.dim, words
+    if manifest["kind of cells"] == "Table":
+        cells = read_cells(table, shape, manifest["cells"])
+    else:
+        rest = pq.read_table(path / "unexplored.parquet").column("vertices").combine_chunks()
+        rest = {"rest_ptr": np.array(rest.offsets, dtype=np.int64),
+                "rest_vertices": np.array(rest.flatten().flatten().to_numpy(zero_copy_only=False), dtype=float).reshape(-1, 2)}
+        cells = read_cells(table, shape, manifest["cells"] | rest, pq.read_table(path / "seams.parquet"))
+    said = manifest["certificate"]
+    certificate = Certificate(said["claim"], Status(said["status"]), said["reason"], said["figures"])
+    return (Atlas if cells.complete else PartialAtlas)(net, domain, cells, manifest["by"], manifest["threshold"], certificate,
+                                                       manifest["selection"])
+
+
+def read_cells(table, shape: tuple[int, int, int, int], more: dict, seams=None) -> Cells | Table:
+    """Cells of the columns that `region_columns` and `seam_columns` made; shape: rows, outputs, coordinates, words of a code;
+    more: the other fields."""
+    K, c, k, words = shape
 
     def flat(name: str, dtype) -> np.ndarray:
         column = table.column(name).combine_chunks()
@@ -177,32 +231,17 @@ def _read(path: Path, manifest: dict, net) -> Atlas:
     def optional(name: str):
         return flat(name, np.int32) if name in table.column_names else None
 
-    d = manifest["domain"]
-    k = len(d["P"][0])
     common = {"codes": flat("code", np.uint64).reshape(K, words) if words else np.zeros((K, 0), np.uint64),
               "coef": flat("coef_u", float).reshape(K, c, k), "intercept": flat("intercept_u", float).reshape(K, c),
-              "first": optional("first"), "second": optional("second")} | manifest["cells"]
-    if manifest["kind of cells"] == "Table":
+              "first": optional("first"), "second": optional("second")} | more
+    if seams is None:
         sizes = {name: flat(name, float) for name in ("clearance", "volume") if name in table.column_names}
-        cells = Table(**common, **sizes, points=flat("point", float).reshape(K, k))
-    else:
-        rest = pq.read_table(path / "unexplored.parquet").column("vertices").combine_chunks()
-        seams = pq.read_table(path / "seams.parquet")
-        vertices = table.column("vertices").combine_chunks()
-        cells = Cells(
-            **common, vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2),
-            edge_seam=flat("edge_seam", np.int32),
-            seams=np.column_stack([np.array(seams.column(k), dtype=np.int32) for k in ("column", "low", "high")]).reshape(-1, 3),
-            area=flat("volume", float), rest_ptr=np.array(rest.offsets, dtype=np.int64),
-            rest_vertices=np.array(rest.flatten().flatten().to_numpy(zero_copy_only=False), dtype=float).reshape(-1, 2))
-    box = Box(d["box"]["lower"], d["box"]["upper"], d["box"]["names"], A=_rows(d["box"]["A"], net.n_inputs), b=d["box"]["b"])
-    P = np.array(d["P"])
-    free = None if d["free"] is None else tuple(tuple(f) for f in d["free"])
-    domain = Slice(d["x0"], P, box, A=_rows(d["A"], P.shape[1]), b=d["b"], free=free)
-    said = manifest["certificate"]
-    certificate = Certificate(said["claim"], Status(said["status"]), said["reason"], said["figures"])
-    return (Atlas if cells.complete else PartialAtlas)(net, domain, cells, manifest["by"], manifest["threshold"], certificate,
-                                                       manifest["selection"])
+        return Table(**common, **sizes, points=flat("point", float).reshape(K, k))
+    vertices = table.column("vertices").combine_chunks()
+    return Cells(**common, vertex_ptr=np.array(vertices.offsets, dtype=np.int64), vertices=flat("vertices", float).reshape(-1, 2),
+                 edge_seam=flat("edge_seam", np.int32),
+                 seams=np.column_stack([np.array(seams.column(k), dtype=np.int32) for k in ("column", "low", "high")]).reshape(-1, 3),
+                 area=flat("volume", float))
 
 
 def _rows(A: list, width: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import counterfactual, explain, fair, local, monotone, query, regions
+from . import counterfactual, explain, fair, local, monotone, query, regions, resume
 from .doctor import doctor
 from .options import option
 
@@ -24,6 +24,7 @@ def _add(command: Callable, epilog: str | None = None) -> None:
 
 _add(explain.explain, explain.EPILOG)
 _add(regions.regions, regions.EPILOG)
+_add(resume.resume, resume.EPILOG)
 _add(local.local, local.EPILOG)
 _add(counterfactual.counterfactual, counterfactual.EPILOG)
 _add(monotone.monotone, monotone.EPILOG)

@@ -7,10 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from ..regions import Progress
 
 WRONG_INPUT, PARTIAL, INTERRUPTED, BUG = 2, 3, 130, 1
 
@@ -51,11 +55,27 @@ class Console:
         from rich.console import Console as Rich
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}% of the area"),
-                   TextColumn("{task.fields[regions]:,} regions"), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+                   TextColumn("{task.fields[reached]}"), TimeElapsedColumn())
         with Progress(*columns, console=Rich(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=1.0, regions=0)
-            yield lambda p: bar.update(task, completed=p.share, regions=p.regions)
+            task = bar.add_task(what, total=1.0, reached="")
+            yield lambda p: bar.update(task, completed=p.share, reached=reached(p))
+
+
+def reached(p: Progress) -> str:
+    """What a run has found, and what is still to come: an estimate, from what is done."""
+    found = f"{p.regions:,} regions"
+    if not 0.001 < p.share < 1:
+        return found
+    return f"{found} of about {float(f'{p.expected:.2g}'):,.0f}, about {_duration(p.remaining)} left"
+
+
+def _duration(seconds: float) -> str:
+    if not seconds < 100 * 3600:
+        return "days"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 @contextlib.contextmanager

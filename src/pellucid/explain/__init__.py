@@ -20,6 +20,8 @@ from .fairness import Fairness as Fairness
 from .fairness import fair as fair
 from .favoured import FavouredOutput as FavouredOutput
 from .favoured import favoured_output as favoured_output
+from .how_many import RegionEstimate as RegionEstimate
+from .how_many import estimate_regions as estimate_regions
 from .importance import Importance as Importance
 from .importance import importance as importance
 from .linear import Constraint as Constraint

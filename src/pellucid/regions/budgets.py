@@ -11,11 +11,25 @@ _NONE = 2**63 - 1
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run has reached: regions found, share of the area done (0 to 1), seconds since its start."""
+    """What a run has reached: regions found, share of the area (of the search tree, of the tasks) done, 0 to 1, seconds since its
+    start. `expected` and `remaining` are estimates from these, no bounds: regions are not spread evenly.
+    """
 
     regions: int
     share: float
     seconds: float
+    before: float = 0.0
+    """The share that was there at the start, in a run that goes on with an earlier one."""
+
+    @property
+    def expected(self) -> float:
+        """Regions at the end, if the rest is like what is done; NaN before anything is."""
+        return self.regions / self.share if self.share > 0 else math.nan
+
+    @property
+    def remaining(self) -> float:
+        """Seconds to the end, likewise."""
+        return self.seconds * (1 - self.share) / (self.share - self.before) if self.share > self.before else math.nan
 
 
 def native_budgets(max_regions: float | None, max_seconds: float | None, max_bytes: float | None,

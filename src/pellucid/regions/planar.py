@@ -20,6 +20,9 @@ Split = str | tuple[str, Sequence[float]] | None
 _TICK = 0.1                       # seconds between two looks at signals and at `progress`
 _NO_THRESHOLDS = np.zeros(0)
 
+Frame = tuple[np.ndarray, np.ndarray] | None
+"""Lower and upper corner of the box that engines take for [-1, 1]^k; None: the bounding box of the domain."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cells:
@@ -73,18 +76,19 @@ class Cells:
 
 def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
-                     threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Cells:
+                     threads: int | None = None, progress: Callable[[Progress], object] | None = None, frame: Frame = None) -> Cells:
     """Every linear region of `chain` (of 2 inputs) over a convex polygon.
 
     Needs     polygon (nv, 2), counter-clockwise; floors: for each stage, then for the outputs, an a-priori bound of the rounding
-              error of each row over the polygon. split: None, "argmax", "top2" or ("labels", thresholds).
+              error of each row over the polygon. split: None, "argmax", "top2" or ("labels", thresholds). frame: what tolerances
+              are relative to, where the polygon is part of a larger domain.
     Gives     Cells. A unit that is constant at a breakpoint over a cell within the rounding floor takes the lower piece, winners
               that are equal over a cell go to the first.
     Sound     areas partition the polygon; what is thinner than the tolerance is merged into its sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the polygon mapped to [-1, 1]^2); budgets leave a rest.
     Source    cells by vertices, layer by layer (design/SPEC.md 3).
     """
-    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads)
+    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame)
     try:
         run.start()
         while not run.wait(_TICK):
@@ -99,7 +103,7 @@ def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.n
     return _cells(run)
 
 
-def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads):
+def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame):
     polygon = np.ascontiguousarray(polygon, dtype=np.float64)
     if chain.n_inputs != 2 or polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
         raise DomainError(f"a chain of {chain.n_inputs} inputs over a polygon of shape {polygon.shape}: the planar engine takes "
@@ -113,10 +117,15 @@ def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes,
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
-        return _core.planar_run(native_chain(chain), polygon, floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
+        return _core.planar_run(native_chain(chain), polygon, corners_of(frame), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
                                 *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
+
+
+def corners_of(frame: Frame) -> np.ndarray:
+    """A frame as the core takes it."""
+    return np.zeros(0) if frame is None else np.ascontiguousarray(np.concatenate(frame), dtype=np.float64)
 
 
 def _cells(run) -> Cells:

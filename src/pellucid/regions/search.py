@@ -15,7 +15,7 @@ from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets, thread_count
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _TICK, Split
+from .planar import _NO_THRESHOLDS, _TICK, Frame, Split
 from .table import Facets, Table
 
 MAX_DIM = 64
@@ -25,12 +25,13 @@ MAX_DIM = 64
 def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
                      threads: int | None = None, progress: Callable[[Progress], object] | None = None, count_only: bool = False,
-                     maps: bool = True) -> Table:
+                     maps: bool = True, frame: Frame = None, start: np.ndarray | None = None) -> Table:
     """Every linear region of `chain` (of k <= 64 inputs) over the polytope { u : G u <= h }.
 
     Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
               rounding error of each row over it (`chain.rounding_floors`). split: None, "argmax", "top2" or
               ("labels", thresholds). maps=False leaves coef and intercept out, count_only=True all rows (constant memory).
+              frame: what tolerances are relative to, where the polytope is part of a larger domain; start: a point inside it.
     Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first.
@@ -41,7 +42,26 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
     Source    design/search.md: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
               starts from the best vertex known and stops at the first that serves.
     """
-    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps)
+    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame, start)
+    return Table(**finish(run, progress))
+
+
+def cut_rows(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], max_regions: int | None = None,
+             frame: Frame = None, start: np.ndarray | None = None) -> tuple[Table, np.ndarray, np.ndarray]:
+    """The regions of `chain` as `enumerate_search` finds them, with the halfspaces by which each was cut out of the polytope.
+
+    Gives     (Table without maps, ptr (K + 1,), rows (R, k + 1)): region i is the part of the polytope with A u <= b for the
+              rows [A | b] from ptr[i] to ptr[i + 1], in the order of the cuts. Some may be redundant.
+    """
+    found = finish(_prepare(chain, G, h, floors, None, max_regions, None, None, 1, False, False, frame, start, cuts=True), None)
+    span, rows = found.pop("cut_span"), found.pop("cuts")
+    ptr = np.concatenate([[0], np.cumsum(span[:, 1])]).astype(np.int64)
+    at = np.repeat(span[:, 0] - ptr[:-1], span[:, 1]) + np.arange(ptr[-1])
+    return Table(**found), ptr, rows[at]
+
+
+def finish(run, progress: Callable[[Progress], object] | None) -> dict:
+    """Run to the end, looking at signals: the columns."""
     try:
         run.start()
         while not run.wait(_TICK):
@@ -49,11 +69,11 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
                 progress(Progress(*run.status()))
     except KeyboardInterrupt:
         run.cancel()
-        raise Interrupted(Table(**run.result())) from None
+        raise Interrupted(Table(**{k: v for k, v in run.result().items() if k not in ("cut_span", "cuts")})) from None
     except BaseException:
         run.cancel()
         raise
-    return Table(**run.result())
+    return run.result()
 
 
 def facets(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[np.ndarray, np.ndarray], rows=None, *,
@@ -140,18 +160,19 @@ def _mode(chain, split):
     return mode, thresholds
 
 
-def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps):
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame=None, start=None,
+             cuts=False):
     G, h = _constraints(chain, G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
-    lower, upper = roomy_box(G, h)
+    lower, upper = roomy_box(G, h) if frame is None else frame
+    start = np.zeros(0) if start is None else np.ascontiguousarray(start, dtype=np.float64)
     bounds = unit_intervals(chain, lower, upper)
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                                 [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
-                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only,
-                                *budgets)
+                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only, cuts, start, *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 

@@ -13,7 +13,7 @@ from ..geometry.halfspaces import bounding_box
 from ..tolerance import CHECK_AREA, GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _TICK, Split
+from .planar import _NO_THRESHOLDS, _TICK, Frame, Split, corners_of
 from .table import Facets, Table
 
 MAX_DIM = 10
@@ -25,12 +25,13 @@ _MARGIN = 1e-6                    # a bounding box made by linear programming is
 def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
                      threads: int | None = None, progress: Callable[[Progress], object] | None = None, volumes: bool = True,
-                     facets: bool = False, vertices: bool = False, maps: bool = True) -> Table:
+                     facets: bool = False, vertices: bool = False, maps: bool = True, frame: Frame = None) -> Table:
     """Every linear region of `chain` (of k <= 10 inputs) over the polytope { u : G u <= h }.
 
     Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
               rounding error of each row over it. split: None, "argmax", "top2" or ("labels", thresholds). volumes, facets,
-              vertices, maps: which columns are made.
+              vertices, maps: which columns are made. frame: what tolerances are relative to, where the polytope is part of a
+              larger domain (then without facets).
     Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first. Points are means of vertices.
@@ -43,7 +44,8 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               cones from a vertex (Cohen & Hickey 1979).
     """
     def go(snaps: bool, volumes: bool) -> dict:
-        run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps)
+        run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps,
+                       frame)
         return _run(run, progress)
 
     columns = go(True, volumes)
@@ -95,7 +97,7 @@ def _missing(columns: dict) -> float:
     return abs(float(columns["volume"].sum()) - columns["domain_volume"])
 
 
-def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps):
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps, frame):
     G, h = _constraints(chain, G, h)
     mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
     if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
@@ -106,9 +108,8 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
-        return _core.vertex_run(native_chain(chain), *_start_box(G, h), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
-                                maps, volumes, facets, vertices, snaps,
-                                *budgets)
+        return _core.vertex_run(native_chain(chain), *_start_box(G, h, frame), corners_of(frame), floors, ROUNDING_FACTOR, GEOMETRIC,
+                                mode, thresholds, maps, volumes, facets, vertices, snaps, *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 
@@ -124,11 +125,13 @@ def _constraints(chain: Chain, G, h) -> tuple[np.ndarray, np.ndarray]:
     return G, h
 
 
-def _start_box(G: np.ndarray, h: np.ndarray):
+def _start_box(G: np.ndarray, h: np.ndarray, frame: Frame = None):
     """(lower, upper, names of the box's faces, G, h, numbers): a box, and the rows by which it is still to be cut.
 
     Where rows of one entry make the box, its faces are named after them and they cut no more.
     """
+    if frame is not None:
+        return _framed_box(G, h, frame)
     lower, upper = bounding_box(G, h)
     k = len(lower)
     names = np.zeros(2 * k, dtype=np.int64)
@@ -149,10 +152,29 @@ def _start_box(G: np.ndarray, h: np.ndarray):
             np.ascontiguousarray(h[cutting]), cutting.astype(np.int64))
 
 
+def _framed_box(G: np.ndarray, h: np.ndarray, frame):
+    """The same from the box of a larger domain: all rows cut, but those that are faces of that box; no face has a name."""
+    lower, upper = (np.ascontiguousarray(f, dtype=np.float64) for f in frame)
+    k = len(lower)
+    cutting = np.flatnonzero(np.isfinite(h) & (G != 0).any(axis=1))
+    single = (G[cutting] != 0).sum(axis=1) == 1
+    j = (G[cutting] != 0).argmax(axis=1)
+    g = G[cutting, j]
+    is_face = single & (h[cutting] / g == np.where(g > 0, upper[j], lower[j]))
+    faces = set(zip(j[is_face].tolist(), (g[is_face] > 0).tolist(), strict=True))
+    if len(faces) == 2 * k:
+        cutting = cutting[~is_face]
+    else:
+        margin = _MARGIN * (upper - lower)
+        lower, upper = lower - margin, upper + margin
+    names = np.full(2 * k, np.iinfo(np.int32).min, dtype=np.int64)
+    return lower, upper, names, np.ascontiguousarray(G[cutting]), np.ascontiguousarray(h[cutting]), cutting.astype(np.int64)
+
+
 def _table(columns: dict) -> Table:
     share, _ = columns.pop("share"), columns.pop("met_vertices")
     rest, whole = len(columns["rest_ptr"]) - 1, columns["domain_volume"]
-    explored = columns["volume"].sum() / whole if columns["volume"] is not None else share
+    explored = columns["volume"].sum() / whole if columns["volume"] is not None and whole > 0 else share
     columns["rest_cells"] = rest
     columns["rest_share"] = float(np.clip(1 - explored, 0, 1)) if rest else 0.0
     columns["facets"] = _facets(columns)
