@@ -146,19 +146,22 @@ def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice 
                   ).answer(feature, direction)
 
 
-def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
+def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *,
+                   features: Sequence[int | str] | None = None, output: int | str = 0,
                    versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
                    threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
                    threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> MonotoneTable:
-    """`monotone` for every feature that moves by itself in the domain, with one enumeration for all."""
+    """`monotone` for several features (None: all that move by themselves in the domain), with one enumeration for all."""
     study = _Study(net, domain, of, output, versus, order, threshold, seed, _budgets(engine, max_regions, max_seconds, threads, progress))
     names = net.feature_names
-    if study.domain.free is not None:
+    if features is not None:
+        movable = [feature_index(net, f) for f in features]
+    elif study.domain.free is not None:
         movable = sorted(group[0] for group in study.domain.free)
     else:
         movable = [j for j in range(net.n_inputs) if _can_move(study.domain, j, names)]
     if not movable:
-        raise DataError("no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
+        raise DataError("features is empty: name some, or leave it out for all" if features is not None else "no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
     answers = tuple(study.answer(j, direction) for j in movable)
     return MonotoneTable({a.feature: a.value for a in answers}, None, max(a.gap for a in answers), _together(answers), answers)
 
