@@ -28,7 +28,8 @@ format: $(VENV)/linted
 
 bench: $(VENV)/benched
 	$(PY) benchmarks/planar.py
-	$(PY) benchmarks/search.py
+	$(PY) benchmarks/vertex.py
+	$(PY) benchmarks/search.py --affinitree
 
 $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

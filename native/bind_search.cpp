@@ -31,7 +31,7 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
                          In1<double> h, const std::vector<In1<double>>& floors, const std::vector<In1<double>>& lower,
                          const std::vector<In1<double>>& upper, double factor, double geometric,
                          const std::string& mode, In1<double> thresholds, bool maps, In1<double> at, In1<double> weight,
-                         const std::string& norm, double radius, int64_t keep, int avoid, double max_seconds,
+                         const std::string& norm, double radius, int64_t keep, int avoid, int only, double max_seconds,
                          int threads) {
     const size_t d = (size_t)chain->inputs;
     expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
@@ -46,7 +46,7 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
     }
     using Norm = Nearness::Norm;
     const Norm p = norm == "2" ? Norm::two : norm == "1" ? Norm::one : Norm::infinite;
-    auto near = std::make_unique<Nearness>(p, std::move(v), std::move(w), radius, keep, avoid);
+    auto near = std::make_unique<Nearness>(p, std::move(v), std::move(w), radius, keep, avoid, only);
     const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
     const Budget limits = budget(INT64_MAX, max_seconds, INT64_MAX, threads);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),

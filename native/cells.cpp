@@ -55,7 +55,7 @@ void push_domain(Cuts& cuts, const SpaceFrame& f, const double* G, const double*
     const int d = (int)f.c.size();
     std::vector<double> a(d);
     for (int r = 0; r < rows; ++r) {
-        double b = h[r], square = 0, reach = 0, outer = 0;
+        double b = h[r], square = 0, reach = 0, outer = 0, terms = std::abs(h[r]);
         for (int i = 0; i < d; ++i) {
             const double g = G[(size_t)r * d + i];
             a[i] = g * f.h[i];
@@ -63,9 +63,10 @@ void push_domain(Cuts& cuts, const SpaceFrame& f, const double* G, const double*
             square += a[i] * a[i];
             reach += std::abs(a[i]);
             outer += g * g;
+            terms += std::abs(g * f.c[i]) + std::abs(a[i]);
         }
         const double norm = std::sqrt(square);
-        if (reach <= b + 1e-12 * norm) continue;  // the box lies inside
+        if (reach <= b + touching(norm, terms)) continue;  // the box lies inside
         if (!(norm > 0)) throw std::invalid_argument("the domain is empty");
         for (double& g : a) g /= norm;
         cuts.push(a.data(), 1, 1.0, b / norm, norm / std::sqrt(outer));

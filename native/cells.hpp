@@ -25,6 +25,10 @@ inline void product(const SearchKernels& kernel, const Affine& A, const int* col
         }
 }
 
+// How far a row of the domain may lie from a corner of the box that it is meant to touch: terms is the sum of the sizes
+// that its offset is made of, which far from the origin, or in a small box, are much larger than the row's length.
+inline double touching(double norm, double terms) { return 1e-12 * norm + 8 * 2.3e-16 * terms; }
+
 // A vertex of a cell, with its basis (search_kernels.hpp), and the values there of the open lines.
 struct Witness {
     const double* vertex;

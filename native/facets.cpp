@@ -21,7 +21,7 @@ FacetProblem::FacetProblem(std::shared_ptr<const Chain> chain_, SpaceFrame frame
     const int d = (int)frame.c.size();
     std::vector<double> a(d);
     for (int r = 0; r < rows; ++r) {
-        double b = h[r], square = 0, reach = 0, outer = 0;
+        double b = h[r], square = 0, reach = 0, outer = 0, terms = std::abs(h[r]);
         int entries = 0, axis = -1;
         for (int i = 0; i < d; ++i) {
             const double g = G[(size_t)r * d + i];
@@ -30,14 +30,15 @@ FacetProblem::FacetProblem(std::shared_ptr<const Chain> chain_, SpaceFrame frame
             square += a[i] * a[i];
             reach += std::abs(a[i]);
             outer += g * g;
+            terms += std::abs(g * frame.c[i]) + std::abs(a[i]);
             if (g != 0) ++entries, axis = i;
         }
-        const double norm = std::sqrt(square);
-        if (!(norm > 0) || reach < b - 1e-12 * norm) continue;
-        if (entries == 1 && b <= norm * (1 + 1e-12)) {
+        const double norm = std::sqrt(square), near = touching(norm, terms);
+        if (!(norm > 0) || reach < b - near) continue;
+        if (entries == 1 && b <= norm + near) {
             int& face = box_row[2 * axis + (a[axis] < 0)];
             if (face < 0) face = r;
-        } else if (reach > b + 1e-12 * norm) {
+        } else if (reach > b + near) {
             for (double& g : a) g /= norm;
             domain.push(a.data(), 1, 1.0, b / norm, norm / std::sqrt(outer));
             domain_row.push_back(r);

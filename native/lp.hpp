@@ -9,8 +9,11 @@
 //               those met until then the least oblique one is taken, which keeps the basis well conditioned)
 //     update    the edges lose their part across the new row
 //
-// After many steps of length 0 it goes on by Bland's rule, which cannot cycle. Included by search_kernels.cpp, once for
-// each instruction set: hence the unnamed namespace, and nothing from the standard library.
+// After many steps of length 0 it goes on by Bland's rule, which cannot cycle. Where rows are so nearly parallel that
+// edges are mostly rounding, two vertices can each look better from the other: after steps that gain nothing, edges
+// must promise ever more to be taken, and the answer says by how much it may be too low. Included by
+// search_kernels.cpp, once for each instruction set: hence the unnamed namespace, and nothing from the standard
+// library.
 #pragma once
 #include <math.h>
 #include <string.h>
@@ -105,6 +108,8 @@ constexpr double APART = 1e-9;      // slack of a row that does not touch a vert
 constexpr double LONG = 1e3;        // a basis with edges longer than this is made anew when it is left
 constexpr int REFRESH = 40;         // updates before the edges are made anew
 constexpr int STALLED = 20;         // steps of length 0 before Bland's rule
+constexpr int IDLE = 30;            // steps that gain nothing before edges must promise ten times as much
+constexpr double LOOSEST = 1e-5;    // what they must promise at most
 
 struct Scratch {
     double *slack, *ap, *r, *norm, *alpha, *p, *row, *matrix;
@@ -196,20 +201,20 @@ inline double offset(const Halfspaces& rows, int id, const double* x) {
 }
 
 // ---- choosing the edge
-inline bool improves(double r, double square) { return r > 0 && r * r > OBLIQUE * OBLIQUE * square; }
+inline bool improves(double r, double square, double least) { return r > 0 && r * r > least * least * square; }
 
-inline int steepest(const double* r, const double* norm, int d) {
+inline int steepest(const double* r, const double* norm, int d, double least) {
     int best = -1;
     double top = 0, below = 1;  // the best r^2 / norm so far
     for (int k = 0; k < d; ++k)
         if (r[k] > 0 && r[k] * r[k] * below > top * norm[k]) best = k, top = r[k] * r[k], below = norm[k];
-    return best >= 0 && improves(r[best], norm[best]) ? best : -1;
+    return best >= 0 && improves(r[best], norm[best], least) ? best : -1;
 }
 
-inline int lowest(const double* r, const double* norm, const int* ids, int d) {
+inline int lowest(const double* r, const double* norm, const int* ids, int d, double least) {
     int best = -1;
     for (int k = 0; k < d; ++k)
-        if (improves(r[k], norm[k]) && (best < 0 || ids[k] < ids[best])) best = k;
+        if (improves(r[k], norm[k], least) && (best < 0 || ids[k] < ids[best])) best = k;
     return best;
 }
 
@@ -474,13 +479,14 @@ LpResult maximise(const Halfspaces& rows, const double* start, double* work, con
     const int d = rows.d, dp = rows.dp;
     Scratch s(rows, scratch);
     price(Vertex::edges(start, dp), dp, d, c, s.r, s.norm);
-    int k = steepest(s.r, s.norm, d);
+    int k = steepest(s.r, s.norm, d, OBLIQUE);
     if (k < 0) return {LpStatus::optimal, 0, dot(c, start, d)};
     memcpy(work, start, sizeof(double) * (size_t)Vertex::size(d));
     settle(rows, work, s);
     const int* ids = Vertex::ids(work, d, dp);
     const int most = 1000 + 50 * (d + rows.n);
-    int stood = 0;
+    int stood = 0, idle = 0;
+    double best = dot(c, work, d), least = OBLIQUE;
     for (int pivots = 1; pivots <= most; ++pivots) {
         const bool bland = stood > STALLED;
         const Pivot done = pivot(rows, work, k, 1, bland, s, scratch);
@@ -490,9 +496,14 @@ LpResult maximise(const Halfspaces& rows, const double* start, double* work, con
         const double value = dot(c, work, d);
         if (value > stop) return {LpStatus::stopped, pivots, value};
         stood = done == Pivot::stood ? stood + 1 : 0;
+        if (value > best)
+            best = value, idle = 0;
+        else if (done == Pivot::moved && ++idle > IDLE && least < LOOSEST)
+            least *= 10, idle = 0;
         price(Vertex::edges(work, dp), dp, d, c, s.r, s.norm);
-        k = stood > STALLED ? lowest(s.r, s.norm, ids, d) : steepest(s.r, s.norm, d);
-        if (k < 0) return {LpStatus::optimal, pivots, value};
+        k = stood > STALLED ? lowest(s.r, s.norm, ids, d, least) : steepest(s.r, s.norm, d, least);
+        if (k < 0)
+            return {LpStatus::optimal, pivots, value, least > OBLIQUE ? best - value + 2 * least * sqrt((double)d) : 0};
     }
     return {LpStatus::stuck, most, 0};
 }

@@ -1,11 +1,11 @@
 // Blocks of memory for what is found: columns while rows are on their way, and the block that numpy gets.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -23,8 +23,9 @@ class Block {
     static constexpr size_t LARGE = size_t(2) << 20;
 
     Block() = default;
-    explicit Block(size_t bytes) : size_(bytes ? bytes : 1) {
-        if (size_ < LARGE / 2 || !map()) data_ = static_cast<char*>(std::malloc(size_));
+    explicit Block(size_t bytes) : Block(bytes, bytes) {}
+    Block(size_t bytes, size_t in_large_pages) : size_(bytes ? bytes : 1) {
+        if (size_ < LARGE / 2 || !map(in_large_pages)) data_ = static_cast<char*>(std::malloc(size_));
         if (!data_) throw std::bad_alloc();
     }
     Block(Block&& o) noexcept { swap(o); }
@@ -53,7 +54,7 @@ class Block {
         std::swap(mapped_, o.mapped_);
     }
 
-    bool map() {
+    bool map([[maybe_unused]] size_t in_large_pages) {
 #if defined(__unix__) || defined(__APPLE__)
         const size_t length = (size_ + 4095) / 4096 * 4096, room = length + LARGE;
         void* start = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
@@ -65,7 +66,8 @@ class Block {
         if (after) munmap(data_ + length, after);
         mapped_ = length;
 #if defined(MADV_HUGEPAGE)
-        madvise(data_, length, MADV_HUGEPAGE);  // a wish; pages of the usual size do as well
+        const size_t wish = std::min(length, (in_large_pages + 4095) / 4096 * 4096);
+        if (wish) madvise(data_, wish, MADV_HUGEPAGE);  // pages of the usual size do as well
 #endif
         return true;
 #else
@@ -121,18 +123,23 @@ struct Column {
     }
 };
 
-// One block for several columns: all(place) calls place(column, n) for each of them.
+// One block for several columns: all(place) calls place(column, n) for each of them, the wide ones first. The narrow
+// ones have small pages: while rows are copied, the page at the end of each column is not full.
 template <class All>
 Block lay_out(All all) {
-    size_t size = 0;
+    size_t size = 0, whole = 0, wide = 0;
     char* start = nullptr;
     auto place = [&](auto*& column, size_t n) {
         using T = std::remove_reference_t<decltype(*column)>;
         if (start) column = reinterpret_cast<T*>(start + size);
         size += aligned(n * sizeof(T));
+        if (n * sizeof(T) > whole / 16) wide = size;
     };
     all(place);
-    Block block(size);
+    whole = size;
+    size = wide = 0;
+    all(place);
+    Block block(size, wide);
     start = block.data();
     size = 0;
     all(place);
@@ -144,7 +151,7 @@ void put(T* to, size_t at, const Column<T>& from, size_t n) {
     if (n) std::memcpy(to + at, from.data, n * sizeof(T));
 }
 
-// Hands out parts of large blocks; each block goes back to the system with the last of its parts.
+// Hands out parts of large blocks, to one thread; each block goes back to the system with the last of its parts.
 class Slabs {
   public:
     using Part = std::pair<std::shared_ptr<Block>, char*>;
@@ -155,15 +162,12 @@ class Slabs {
             auto own = std::make_shared<Block>(bytes);
             return {own, own->data()};
         }
-        std::lock_guard lock(*mutex_);
         if (!slab_ || used_ + bytes > slab_->size()) slab_ = std::make_shared<Block>(Block::LARGE), used_ = 0;
         used_ += bytes;
         return {slab_, slab_->data() + used_ - bytes};
     }
-    void release() { slab_.reset(); }
 
   private:
-    std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();
     std::shared_ptr<Block> slab_;
     size_t used_ = 0;
 };

@@ -9,7 +9,8 @@ namespace pellucid {
 namespace {
 
 constexpr double FEASIBLE = 1e-13;   // how far a foot may stand beyond a row (unit normals, box [-1, 1]^d)
-constexpr double DEPENDENT = 1e-18;  // squared sine below which a row counts as spanned by the others
+constexpr double DEPENDENT = 1e-15;  // squared sine below which a row counts as spanned by the others: rounding
+constexpr int REFINED = 3;           // corrections of a foot
 constexpr double ROUNDED = 4.5e-16;  // four roundings: each term of the bound by duality has no more
 
 constexpr int NONE = INT_MIN;  // constraints of the norm have negative numbers
@@ -156,8 +157,8 @@ double Projector::project(const Cuts& cuts, const double* from, double* to, doub
 }
 
 // ---- p = 2
-// x := the solution of (N N^T) x = x, N the first k rows of normals_; false when they are dependent.
-bool Projector::solve(int k, double* x) {
+// N N^T = L L^T, N the first k rows of normals_; false when they are dependent.
+bool Projector::factor(int k) {
     double* L = gram_.data();
     for (int i = 0; i < k; ++i)
         for (int j = 0; j <= i; ++j) {
@@ -171,6 +172,12 @@ bool Projector::solve(int k, double* x) {
                 L[i * d_ + j] = sum / L[j * d_ + j];
             }
         }
+    return true;
+}
+
+// x := (L L^T)^-1 x
+void Projector::solve(int k, double* x) const {
+    const double* L = gram_.data();
     for (int i = 0; i < k; ++i) {
         for (int q = 0; q < i; ++q) x[i] -= L[i * d_ + q] * x[q];
         x[i] /= L[i * d_ + i];
@@ -179,7 +186,26 @@ bool Projector::solve(int k, double* x) {
         for (int q = i + 1; q < k; ++q) x[i] -= L[q * d_ + i] * x[q];
         x[i] /= L[i * d_ + i];
     }
-    return true;
+}
+
+// The foot by its constraints alone, since what the steps have rounded adds up. Rows that meet at an angle t magnify
+// rounding by 1 / t^2 here, so the residuals are corrected.
+void Projector::settle(const Cuts& cuts) {
+    const int k = (int)ids_.size();
+    std::vector<double> c(k), l(k), foot(d_, 0.0);
+    for (int q = 0; q < k; ++q) c[q] = l[q] = -offset(cuts, ids_[q]);
+    if (!factor(k)) return;
+    for (int turn = 0; turn < REFINED; ++turn) {
+        for (int q = 0; q < k; ++q) rhs_[q] = c[q] + (turn ? dot(&normals_[(size_t)q * d_], foot.data(), d_) : 0);
+        solve(k, rhs_.data());
+        for (int q = 0; q < k; ++q) {
+            l[q] = turn ? l[q] + rhs_[q] : rhs_[q];
+            for (int i = 0; i < d_; ++i) foot[i] -= rhs_[q] * normals_[(size_t)q * d_ + i];
+        }
+    }
+    if (k && *std::min_element(l.begin(), l.end()) < 0) return;
+    multiplier_ = std::move(l);
+    y_ = std::move(foot);
 }
 
 double Projector::euclidean(const Cuts& cuts, double stop) {
@@ -196,7 +222,10 @@ double Projector::euclidean(const Cuts& cuts, double stop) {
         for (bool inside = false; !inside;) {
             const int k = (int)ids_.size();
             for (int q = 0; q < k; ++q) step_[q] = dot(&normals_[(size_t)q * d_], g.data(), d_);
-            if (k && !solve(k, step_.data())) return best;
+            if (k) {
+                if (!factor(k)) return best;
+                solve(k, step_.data());
+            }
             for (int i = 0; i < d_; ++i) z_[i] = g[i];
             for (int q = 0; q < k; ++q)
                 for (int i = 0; i < d_; ++i) z_[i] -= step_[q] * normals_[(size_t)q * d_ + i];
@@ -225,16 +254,7 @@ double Projector::euclidean(const Cuts& cuts, double stop) {
                 multiplier_.erase(multiplier_.begin() + out);
             }
         }
-        // the foot by its constraints alone: what the steps have rounded does not add up
-        const int k = (int)ids_.size();
-        for (int q = 0; q < k; ++q) rhs_[q] = -offset(cuts, ids_[q]);
-        if (solve(k, rhs_.data()) && *std::min_element(rhs_.begin(), rhs_.begin() + k) >= 0) {
-            std::fill(y_.begin(), y_.end(), 0.0);
-            for (int q = 0; q < k; ++q) {
-                multiplier_[q] = rhs_[q];
-                for (int i = 0; i < d_; ++i) y_[i] -= rhs_[q] * normals_[(size_t)q * d_ + i];
-            }
-        }
+        settle(cuts);
         best = std::max(best, bound(cuts));
     }
     return best;

@@ -18,17 +18,22 @@ class Nearness {
   public:
     enum class Norm { one, two, infinite };
 
-    Nearness(Norm norm, std::vector<double> centre, std::vector<double> weight, double radius, int64_t keep, int avoid)
+    Nearness(Norm norm, std::vector<double> centre, std::vector<double> weight, double radius, int64_t keep, int avoid,
+             int only)
         : norm(norm),
           centre(std::move(centre)),
           weight(std::move(weight)),
           avoid(avoid),
+          only(only),
           radius_(radius),
           keep_(keep) {}
 
     const Norm norm;
     const std::vector<double> centre, weight;
-    const int avoid;  // pieces with this `first` are not asked for; -1: all are
+    const int avoid, only;  // pieces with this `first` are not asked for, or no others; -1: all are
+
+    bool wants(int first) const { return first < 0 || (first != avoid && (only < 0 || first == only)); }
+    bool is_choosy() const { return avoid >= 0 || only >= 0; }
 
     double radius() const { return radius_.load(std::memory_order_relaxed); }
 
@@ -101,7 +106,9 @@ class Projector {
     double bound(const Cuts& cuts) const;
     int worst_row(const Cuts& cuts, double* violation);
     double euclidean(const Cuts& cuts, double stop);
-    bool solve(int k, double* x);
+    bool factor(int k);
+    void solve(int k, double* x) const;
+    void settle(const Cuts& cuts);
     double polyhedral(const Cuts& cuts, double stop);
     void lifted(const Cuts& cuts, int id, double* row, double* rhs) const;
     bool invert(const Cuts& cuts);

@@ -155,12 +155,12 @@ class PlanarOutput {
         const size_t c = (size_t)shape_.outputs;
         result.block = lay_out([&](auto place) {
             place(result.codes, rows_ * shape_.words);
-            place(result.vertex_ptr, rows_ + 1);
             place(result.vertices, 2 * corners_);
             place(result.edge_seam, corners_);
-            place(result.seams, 3 * seams_);
             place(result.coef, 2 * c * rows_);
             place(result.intercept, c * rows_);
+            place(result.seams, 3 * seams_);
+            place(result.vertex_ptr, rows_ + 1);
             place(result.area, rows_);
             place(result.first, shape_.first ? rows_ : 0);
             place(result.second, shape_.second ? rows_ : 0);

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -57,7 +58,7 @@ class BasicPool {
     using Segment = typename Output::Segment;
     using Work = std::function<void(BasicPool&)>;
 
-    static constexpr size_t CHUNK = size_t(1) << 18;   // bytes of rows that a segment gathers before it moves them
+    static constexpr size_t CHUNK = size_t(1) << 16;   // bytes of rows that a segment gathers before it moves them
     static constexpr size_t AHEAD = size_t(16) << 20;  // bytes of rows that may wait in a run with a budget of rows
     static constexpr double ALONE = 3e-4;  // seconds that the caller's thread works by itself: a thread takes .05 ms
     static constexpr double AWAKE = 1e-4;  // seconds that a thread looks out for work before it sleeps
@@ -220,7 +221,8 @@ class BasicPool {
     bool helped_ = false, done_ = false, finished_ = false, complete_ = false;
     std::thread::id starter_;
     int running_ = 0;
-    Slabs slabs_;
+    // Of each thread: rows that are written together also leave together.
+    std::deque<std::pair<std::thread::id, Slabs>> slabs_;
     std::atomic<int64_t> ahead_{0};  // bytes of rows that are packed and have not come to the front
     std::atomic<bool> stop_{false};
     std::atomic<int64_t> front_id_{0}, moved_rows_{0}, moved_bytes_{0};
@@ -319,7 +321,15 @@ class BasicPool {
 
     void pack(Segment* segment) {  // only the front's parcels are read by others
         ahead_ += (int64_t)held(segment->rows);
-        segment->parcels.emplace_back(segment->rows, slabs_);
+        segment->parcels.emplace_back(segment->rows, my_slabs());
+    }
+
+    Slabs& my_slabs() {
+        std::lock_guard lock(mutex_);
+        const auto me = std::this_thread::get_id();
+        for (auto& [thread, slabs] : slabs_)
+            if (thread == me) return slabs;
+        return slabs_.emplace_back(me, Slabs{}).second;
     }
 
     // Moves all rows of a segment; false if that would break a budget: then the rest is left to collect().
@@ -386,7 +396,7 @@ class BasicPool {
             reason_.clear();
         else if (reason_.empty())
             reason_ = budget_.max_bytes == INT64_MAX ? "max_regions" : "max_bytes";
-        slabs_.release();
+        slabs_.clear();
         output.close(complete_, budget_.threads);
     }
 

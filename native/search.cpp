@@ -7,6 +7,7 @@
 
 #include "arena.hpp"
 #include "cells.hpp"
+#include "margin.hpp"
 
 namespace pellucid {
 namespace {
@@ -17,7 +18,8 @@ void add_piece(const Chain& chain, size_t stage, int output, int piece, uint64_t
 }
 
 constexpr size_t COPIED = size_t(1) << 14;  // doubles of a map that is copied with every cell
-constexpr int KEPT = 128;  // witnesses of a cell beyond which only those that show a crossing are added
+constexpr double CLIMBED = 1e-9;  // how far a programme's value can be below the largest, in a box of diameter 1 or so
+constexpr int KEPT = 128;         // witnesses of a cell beyond which only those that show a crossing are added
 
 // One thread of a run.
 class Searcher {
@@ -33,6 +35,7 @@ class Searcher {
           words_(chain_.packing.words),
           cuts_(problem.d) {
         if (p_.near) near_.emplace(*p_.near, k_);
+        if (p_.near && p_.near->is_choosy()) margins_.emplace(p_);
     }
 
     void run() {
@@ -68,6 +71,7 @@ class Searcher {
     Cuts cuts_;
     Arena arena_;
     std::optional<Projector> near_;
+    std::optional<Margins> margins_;
     int until_poll_ = 1;
     int64_t found_ = 0;
     double share_ = 0;
@@ -159,7 +163,7 @@ class Searcher {
     void follow(Node& cell) {
         const int stages = (int)chain_.stages.size();
         for (;;) {
-            if (is_far(cell)) {
+            if (is_far(cell) || is_decided(cell)) {
                 share_ += cell.share;
                 return;
             }
@@ -202,6 +206,7 @@ class Searcher {
         }
         if (r.status == LpStatus::stuck || r.status == LpStatus::unbounded)
             throw std::runtime_error("a linear programme of the search did not end");
+        if (r.status == LpStatus::optimal && r.value + r.doubt > limit && r.doubt > 0) merged(r.doubt);
         return {r.status == LpStatus::stopped, r.value, r.pivots > 0};
     }
 
@@ -301,7 +306,8 @@ class Searcher {
     }
 
     void split_line(Node& cell) {
-        const int line = choose(cell);
+        const int loosest = margins_ ? margins_->loosest() : -1;
+        const int line = loosest >= 0 ? loosest : choose(cell);
         cell.share /= 2;
         const int side = near_ ? nearer_side(cell, line) : -1;
         Node other = cell;
@@ -314,6 +320,35 @@ class Searcher {
 
     // ---- nearest first
     bool is_far(const Node& n) const { return near_ && n.distance > p_.near->radius(); }
+
+    // No point of the cell within the radius has another decision.
+    bool is_decided(const Node& n) {
+        const bool asked = n.n_open > 0 || n.stage == (int)chain_.stages.size();
+        return margins_ && asked && margins_->decided(n, p_.near->radius(), [&](const double* g, double limit) {
+            return stays(n, g, limit);
+        });
+    }
+
+    // Is g.v below the limit in the whole cell?
+    bool stays(const Node& n, const double* g, double limit) {
+        double square = 0;
+        for (int i = 0; i < d_; ++i) square += g[i] * g[i];
+        if (!(square > 0)) return limit > 0;
+        const double norm = std::sqrt(square);
+        double c[65 + PACK] = {};
+        for (int i = 0; i < d_; ++i) c[i] = g[i] / norm;
+        int start = 0;
+        double top = -INFINITY;
+        for (int w = 0; w < n.n_witness; ++w) {
+            const double* x = Vertex::x(n.witness[w].vertex);
+            double sum = 0;
+            for (int i = 0; i < d_; ++i) sum += c[i] * x[i];
+            if (sum > top) top = sum, start = w;
+        }
+        if (top >= limit / norm) return false;
+        const Climb up = climb(n.witness, n.n_witness, start, c, limit / norm);
+        return !up.beyond && up.value < limit / norm - CLIMBED;
+    }
 
     int nearer_side(const Node& n, int line) {
         const Lines& lines = n.lines;
@@ -663,7 +698,8 @@ class Searcher {
         for (int i = 0; i < d_; ++i) diff.c[i] /= norm;
         diff.h /= norm;
         diff.floor = floor / norm;
-        diff.tol = diff.floor + p_.geometric;
+        diff.tol =
+            diff.floor + (square > 0 ? p_.geometric : 0);  // a constant difference has no distance to a hyperplane
         return diff;
     }
 
@@ -848,7 +884,7 @@ class Searcher {
     // ---- regions
     void write(const Node& n) {
         share_ += n.share;
-        if (p_.near && n.first >= 0 && n.first == p_.near->avoid) return;
+        if (p_.near && !p_.near->wants(n.first)) return;
         ++found_;
         const double distance = near_ ? near_->length(Foot::y(n.foot)) : 0;
         if (p_.near) p_.near->found(distance);
@@ -899,7 +935,7 @@ class Searcher {
             mean[i] /= n.n_witness;
         }
         double best = -1;
-        for (int w = n.n_witness - 1; w >= 0 && !(best > 1e-9); --w) {
+        for (int w = n.n_witness - 1; w >= 0 && !(best > p_.deep); --w) {
             const double *x = Vertex::x(n.witness[w].vertex), *e = Vertex::edges(n.witness[w].vertex, dp_);
             double square = 0;
             double scale[65 + PACK] = {};
@@ -922,7 +958,7 @@ class Searcher {
             const double room = depth(trial);
             if (room > best) best = room, std::copy(trial, trial + d_, v);
         }
-        if (!(best > 1e-9)) deepen(v, best);
+        if (!(best > p_.deep)) deepen(v, best);
         return v;
     }
 
@@ -976,6 +1012,8 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     p.split = std::move(split);
     p.floors = std::move(floors);
     p.geometric = geometric * 2 * std::sqrt((double)d);
+    for (int i = 0; i < d; ++i)  // in the caller's coordinates a point is rounded by that much
+        p.deep = std::max(p.deep, 64 * 2.3e-16 * std::abs(p.frame.c[i]) / p.frame.h[i]);
     p.maps = maps;
     p.rows = keep_rows;
     p.near = std::move(near);

@@ -92,6 +92,7 @@ struct SearchProblem {
     FinalSplit split;
     std::vector<std::vector<double>> floors;  // of every row of every stage, then of the outputs
     double geometric = 0;                     // distance below which slivers are not cut off, kernel coordinates
+    double deep = 1e-9;                       // inner points are that far from all faces, if they can be
     std::vector<StagePlan> plans;
     StagePlan outputs;  // labels: the thresholds
     bool maps = true, rows = true;

@@ -42,8 +42,9 @@ enum class LpStatus { optimal, stopped, unbounded, stuck };
 
 struct LpResult {
     LpStatus status;
-    int pivots;    // 0: `work` was not written, the start is the answer
-    double value;  // c.x there
+    int pivots;        // 0: `work` was not written, the start is the answer
+    double value;      // c.x there
+    double doubt = 0;  // how much larger it may be, where rounding hides which way is up
 };
 
 struct SearchKernels {

@@ -171,21 +171,21 @@ class VertexOutput {
         const size_t k = rows_, c = (size_t)shape_.outputs, d = (size_t)shape_.dim;
         const size_t corners = shape_.vertices ? result.n_vertices : 0, facets = result.n_facets;
         result.block = lay_out([&](auto place) {
+            place(result.vertices, corners * d);
+            place(result.facet_A, facets * d);
+            place(result.facet_b, facets);
+            place(result.facet, facets);
             place(result.codes, k * shape_.words);
             place(result.points, k * d);
             place(result.coef, shape_.maps ? k * c * d : 0);
+            place(result.facet_side, facets);
+            place(result.seams, 3 * result.n_seams);
             place(result.intercept, shape_.maps ? k * c : 0);
             place(result.volume, shape_.volumes ? k : 0);
+            place(result.vertex_ptr, shape_.vertices ? k + 1 : 1);
+            place(result.facet_ptr, shape_.facets ? k + 1 : 1);
             place(result.first, shape_.first ? k : 0);
             place(result.second, shape_.second ? k : 0);
-            place(result.vertex_ptr, shape_.vertices ? k + 1 : 1);
-            place(result.vertices, corners * d);
-            place(result.facet_ptr, shape_.facets ? k + 1 : 1);
-            place(result.facet, facets);
-            place(result.facet_side, facets);
-            place(result.facet_A, facets * d);
-            place(result.facet_b, facets);
-            place(result.seams, 3 * result.n_seams);
         });
         result.vertex_ptr[0] = result.facet_ptr[0] = 0;
         in_parallel(result.block.size() > Block::LARGE ? threads : 1, kept_.size(), [this](size_t i) {

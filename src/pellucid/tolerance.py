@@ -20,7 +20,8 @@ ON_FACE = 1e-9
 faces lie within GEOMETRIC of where they are drawn."""
 
 ON_PLANE = 1e-9
-"""How far from a slice's plane a point may lie, relative to its size, and still count as in it: a few roundings of x0 + P u."""
+"""How far from a slice's plane a feature may lie, relative to its size or range, and still count as in it: a few roundings of
+x0 + P u."""
 
 CHECK_AREA = 1e-9
 """Areas of an atlas add up to the domain's within this, relative."""

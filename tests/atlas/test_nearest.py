@@ -110,6 +110,21 @@ def test_a_row_is_a_region_with_its_model():
     assert str(near.status) == "proved"
 
 
+def test_a_second_look_by_samples_refutes_what_is_wrong():
+    from dataclasses import replace
+
+    from pellucid.atlas.nearest import Near, _second_look
+
+    net, box, x = small_network(1, "plain", (2, 3))
+    near = pel.nearest_regions(net, x, box, max_regions=4)
+    again = near.certificate.check()
+    assert again.status is pel.Status.UNKNOWN
+    assert again.figures["points"] > 100
+    question = Near(net, x, box, 2, None)
+    assert _second_look(question, replace(near, radius=3.0)).status is pel.Status.REFUTED
+    assert _second_look(question, replace(near, distance=near.distance + 0.1)).status is pel.Status.REFUTED
+
+
 def test_budgets_of_time_give_a_radius_that_holds():
     net = relu_network(random_layers(np.random.default_rng(0), [3, 24, 24, 2]))
     box, x = pel.Box(-3 * np.ones(3), 3 * np.ones(3)), np.zeros(3)

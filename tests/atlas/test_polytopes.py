@@ -126,19 +126,6 @@ def test_budgets_and_selections(rng):
         _ = searched.volume
 
 
-@pytest.mark.parametrize("engine", ["search", "vertex"])
-def test_points_lie_in_pieces_whose_first_and_second_are_theirs_whatever_units_are_dead(engine, rng):
-    for kind in ("dead units", "duplicate units", "integer weights"):
-        net = relu_network(degenerate_layers(kind, rng, 3, 4), "softmax")
-        atlas = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3), by="top2", engine=engine)
-        x = rng.uniform(-1, 1, (2000, 3))
-        k, y = atlas.locate(x), net(x)
-        order = np.sort(y, axis=1)
-        n = np.arange(len(y))
-        assert np.allclose(y[n, atlas.first[k]], order[:, -1])
-        assert np.allclose(y[n, atlas.second[k]], order[:, -2])
-
-
 @pytest.mark.parametrize("by", [None, "class", "top2"])
 @pytest.mark.parametrize("d", [1, 2, 3, 6])
 def test_stopped_before_the_first_region_it_is_an_atlas_of_no_rows(d, by, rng, tmp_path):
@@ -153,3 +140,16 @@ def test_stopped_before_the_first_region_it_is_an_atlas_of_no_rows(d, by, rng, t
         assert np.isnan(a(points)).all()
         assert len(a.to_frame()) == 0
         assert a.check().status is not Status.REFUTED
+
+
+@pytest.mark.parametrize("engine", ["search", "vertex"])
+def test_points_lie_in_pieces_whose_first_and_second_are_theirs_whatever_units_are_dead(engine, rng):
+    for kind in ("dead units", "duplicate units", "integer weights"):
+        net = relu_network(degenerate_layers(kind, rng, 3, 4), "softmax")
+        atlas = pel.linear_regions(net, pel.Box([-1] * 3, [1] * 3), by="top2", engine=engine)
+        x = rng.uniform(-1, 1, (2000, 3))
+        k, y = atlas.locate(x), net(x)
+        order = np.sort(y, axis=1)
+        n = np.arange(len(y))
+        assert np.allclose(y[n, atlas.first[k]], order[:, -1])
+        assert np.allclose(y[n, atlas.second[k]], order[:, -2])

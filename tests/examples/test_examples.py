@@ -62,6 +62,23 @@ def test_acasxu_says_so_where_its_data_are_absent(tmp_path):
     assert "no ACASXU_*.onnx" in done.stdout
 
 
+def test_decisions(tmp_path, shared):
+    pytest.importorskip("sklearn")
+    done = run("decisions.py", "--data", shared / "data", "--only", "german", "--rows", 1, "--seconds", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"'bad' -> 'good' at distance .*: proved", done.stdout)
+    assert "with sex alone the decision changes" in done.stdout
+    assert {p.name for p in (tmp_path / "out/decisions").iterdir()} == {"german_credit_changes.png", "german_credit_sex.png"}
+
+
+def test_decisions_says_so_where_its_data_are_absent(tmp_path):
+    pytest.importorskip("sklearn")
+    done = run("decisions.py", "--data", tmp_path, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "is not there, or holds none of german_credit.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
 def test_code_in_documents_runs(page, tmp_path, monkeypatch):
     """All python blocks of a page, in order, in one namespace and an empty folder."""

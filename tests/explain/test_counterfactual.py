@@ -227,3 +227,60 @@ def test_answers_are_saved_and_shown(credit, applicants, tmp_path):
     assert '"status": "proved"' in found.save(tmp_path / "answer.json").read_text()
     assert "feature" in found._repr_html_()
     assert found.certificate.claim.startswith("the row is given a class other than")
+
+
+def test_ctrl_c_gives_the_best_so_far(rng, monkeypatch):
+    from pellucid.geometry.milp import Program
+
+    net = relu_network(random_layers(rng, [3, 6, 2]), "softmax")
+    box, x, solve = pel.Box(-3 * np.ones(3), 3 * np.ones(3)), np.zeros(3), Program.minimise
+
+    def interrupted(self, *args, **more):
+        found = solve(self, *args, **more)
+        if self.integer.any() and found.status == "optimal":
+            raise pel.Interrupted(found)
+        return found
+
+    monkeypatch.setattr(Program, "minimise", interrupted)
+    with pytest.raises(pel.Interrupted) as stopped:
+        pel.counterfactual(net, x, domain=box, n=3)
+    best = stopped.value.partial
+    assert net.decide(best.witness[None])[0] != net.decide(x[None])[0]
+    with pytest.raises(pel.Interrupted) as stopped:
+        pel.contrastive_reason(net, x, box)
+    assert stopped.value.partial.value is not None
+    with pytest.raises(ValueError, match="cannot be negative"):
+        pel.counterfactual(net, x, domain=box, max_seconds=-1)
+    with pytest.raises(pel.DomainError, match="p=0 counts changes of any size"):
+        pel.counterfactual(net, x, p=0)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_another_solver_says_the_same(p, rng):
+    pytest.importorskip("pyscipopt")
+    net = relu_network(random_layers(rng, [4, 6, 2]), "softmax")
+    box, x = pel.Box(-2 * np.ones(4), 2 * np.ones(4)), rng.uniform(-1, 1, 4)
+    found = pel.counterfactual(net, x, domain=box, p=p)
+    assert found.certificate.check().status is PROVED
+    assert "scip finds one" in found.certificate.check().reason
+    assert pel.counterfactual(net, x, domain=box, p=p, solver="scip").value == pytest.approx(found.value, abs=1e-6)
+
+
+def test_a_solver_that_is_wrong_is_found_out(rng, monkeypatch):
+    """HiGHS's presolve did lose optima: what a drawn row refutes is not called proved."""
+    from dataclasses import replace
+
+    from pellucid.geometry.milp import Program
+
+    net = relu_network(random_layers(rng, [3, 6, 2]), "softmax")
+    box, x, solve = pel.Box(-3 * np.ones(3), 3 * np.ones(3)), np.zeros(3), Program.minimise
+    honest = pel.counterfactual(net, x, domain=box, p=np.inf)
+
+    def wrong(self, *args, **more):
+        return replace(solve(self, *args, **more), x=None, status="infeasible", bound=np.inf)
+
+    monkeypatch.setattr(Program, "minimise", wrong)
+    found = pel.counterfactual(net, x, domain=box, p=np.inf)
+    assert found.status is UNKNOWN
+    assert "refutes the solver's bound" in found.certificate.reason
+    assert found.value >= honest.value

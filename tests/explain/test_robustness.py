@@ -116,6 +116,17 @@ def test_a_budget_gives_bounds():
             assert short.status is Status.UNKNOWN
 
 
+def test_a_second_look_by_samples_refutes_what_is_wrong():
+    from pellucid.atlas.nearest import Near
+    from pellucid.explain.robustness import _second_look
+
+    net = relu_network([(np.array([[1.0, 0.0]]), np.array([5.0])), (np.array([[1.0]]), np.array([-5.0]))], "sigmoid")      # y = x0
+    answer = pel.robustness_radius(net, [0.5, 3.0])
+    assert answer.certificate.check().status is Status.UNKNOWN
+    wrong = _second_look(Near(net, [0.5, 3.0], None, 2, None), answer.certificate, answer.decision, 0.5, 1.5, 0.0)
+    assert wrong.status is Status.REFUTED
+
+
 def test_the_answer_as_a_table_and_a_file(tmp_path):
     net, box, x = small_network(1, "plain", (3, 4), link="softmax")
     answer = pel.robustness_radius(net, x, domain=box)

@@ -10,6 +10,7 @@ import pytest
 
 import pellucid as pel
 from pellucid.report.focus import anchor, category_groups, data_box, influence
+from pellucid.report.question import ask
 from pellucid.report.table import match_rows, read_table
 from pellucid.report.target import read_answers, score_model
 
@@ -170,3 +171,13 @@ def test_the_box_is_that_of_the_data_cut_and_stretched():
     box = data_box(net, X, np.array([50.0, 0, 200]), trim=10, ranges={"x0": (20, 30)})
     assert box.lower.tolist() == [20, 0, 10]
     assert box.upper.tolist() == [50, 1, 200]              # x0 has to lie in it; two values are not cut
+
+
+# ---- remarks
+@pytest.mark.parametrize(("step", "told"), [(1.0, True), (0.5, False), (1000.0, False)])
+def test_gaps_between_whole_numbers_are_told_where_they_show(tmp_path, step, told):
+    """Ages are whole numbers; so are amounts of money, between which a map has nothing to hide."""
+    network(np.array([[1.0, 2.0]]), feature_names=["a", "b"], class_names=["y"]).save(tmp_path / "net.npz")
+    pd.DataFrame({"a": np.arange(20) * step, "b": np.linspace(0.1, 0.9, 20)}).to_csv(tmp_path / "rows.csv", index=False)
+    notes = ask(tmp_path / "net.npz", tmp_path / "rows.csv").notes
+    assert any("a takes whole numbers only" in note for note in notes) == told

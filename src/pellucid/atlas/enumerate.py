@@ -137,7 +137,9 @@ def split_of(net: Network, by: str | None, threshold: float):
 def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: str, seconds: float) -> Certificate:
     """What the engine's answer proves (design/rounding.md)."""
     claim = (f"every linear region thicker than {GEOMETRIC:g} of the domain is present with its right code, but where a unit stays "
-             f"within {max(decided.width, UNIT):.1g} of its size from a breakpoint throughout the region")
+             f"within {max(decided.width, UNIT):.1g} of its size from a breakpoint (or a rival) throughout the region, its size being what "
+             "it reaches at sampled points, or a thousandth of what its layer does where it is 0 at all of them; thinner rows may be "
+             "rounding's")
     figures = {"rows": cells.n_regions, "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC,
                "rounding": decided.width, "engine": engine, "seconds": seconds} | _sizes(cells, plane)
     if engine == "milp":

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
+from ..geometry.frames import column_names
+from ..graph.network import in_order
 from ..regions import codes_of, match_codes
 from ..tolerance import ON_FACE, ON_PLANE
 from .polytopes import by_open_columns, in_polytope
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
     """(u (n, k), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape), one row, or u (n, k)."""
     d, k = atlas.network.n_inputs, atlas.domain.dim
+    names = column_names(x)
+    if names is not None and (len(names) != k or d == k):        # a frame of k columns holds u
+        x = in_order(atlas.network, x)
     x = np.asarray(x, dtype=np.float64)
     if x.ndim > 2:
         x = x.reshape(len(x), math.prod(x.shape[1:]))
@@ -26,8 +31,9 @@ def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
     if x.shape[1] == d:
         if atlas.domain.free is not None and d == k:      # the plane is the whole space: u is x, up to order
             return np.ascontiguousarray(x[:, [f[0] for f in atlas.domain.free]]), np.ones(len(x), dtype=bool)
-        u, distance = atlas.domain.coordinates(x)
-        return u, distance <= ON_PLANE * np.maximum(1.0, np.linalg.norm(x, axis=1))
+        finite = np.isfinite(x).all(axis=1)
+        u, in_plane = atlas.domain.holds(np.where(finite[:, None], x, 0.0), ON_PLANE)
+        return u, in_plane & finite
     if x.shape[1] == k:
         return x, np.ones(len(x), dtype=bool)
     raise DataError(f"points have {x.shape[1]} entries; {d} (features) or {k} (slice coordinates) are needed")

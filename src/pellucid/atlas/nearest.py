@@ -203,6 +203,17 @@ class Near:
     def is_bounded(self) -> bool:
         return self.bounds is not None
 
+    def sample(self, radius: float, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points x' of the domain nearer than `radius`, (m, d) with m <= n, and their distances (m,): for second looks."""
+        rng = np.random.default_rng(seed)
+        reach = min(radius, self.farthest) if np.isfinite(min(radius, self.farthest)) else 1.0
+        z = rng.normal(size=(n, self.work.dim))
+        z *= (reach * (1 - 1e-6) * rng.uniform(size=n) ** (1 / self.work.dim) / np.linalg.norm(z, ord=self.p, axis=1))[:, None]
+        u = self.at + z / self.weight
+        G, h, _ = self.work.constraints
+        inside = (u @ G.T <= h).all(axis=1)
+        return self.work.point(u[inside]), np.linalg.norm(z[inside], ord=self.p, axis=1)
+
     @property
     def farthest(self) -> float:
         """No point of the domain is farther from x."""
@@ -228,10 +239,12 @@ class Near:
         return u[0]
 
     def search(self, *, keep: int | None, radius: float | None, max_seconds: float | None = None, avoid: int | None = None,
-               is_wide: bool = False, threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Found:
+               only: int | None = None, is_wide: bool = False, threads: int | None = None,
+               progress: Callable[[Progress], object] | None = None) -> Found:
         """Boxes around x, each larger than the one before, until `keep` regions or `radius` is reached or the domain is done.
 
-        is_wide: search the ball in the whole domain at once, deciding what is thin as an atlas of it does.
+        avoid, only: pieces of this class are not wanted, or no others. is_wide: search the ball in the whole domain at
+        once, deciding what is thin as an atlas of it does.
 
         Sound     what is left out of a box is farther than the ball inside it. Later boxes search the inner ones again: the last
                   one costs most.
@@ -249,7 +262,7 @@ class Near:
             plane = self.work if is_whole or np.isinf(reach) else near_box(self.work, self.x, reach)
             decided = rounding(self.chain, plane)
             try:
-                near = self._look(plane, decided, np.inf if is_whole else r, keep, avoid, left, threads, progress)
+                near = self._look(plane, decided, np.inf if is_whole else r, keep, avoid, only, left, threads, progress)
             except Interrupted as interrupted:
                 near, stop = interrupted.partial, interrupted
             found = _found(near, plane, decided, found, time.perf_counter() - started, is_far=r >= most and r < limit)
@@ -259,11 +272,11 @@ class Near:
                 return found
             r = growth * r if growth * r < farthest / 2 else max(farthest, r)
 
-    def _look(self, plane: Slice, decided: Rounding, radius: float, keep, avoid, seconds, threads, progress) -> NearTable:
+    def _look(self, plane: Slice, decided: Rounding, radius: float, keep, avoid, only, seconds, threads, progress) -> NearTable:
         G, h, _ = plane.constraints
         return near_regions(self.chain.fold(plane.x0, plane.P), G, h, self.at, self.weight, norm=self.p, radius=radius,
-                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, max_seconds=seconds, threads=threads,
-                            progress=progress)
+                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, only=only, max_seconds=seconds,
+                            threads=threads, progress=progress)
 
     def _first_radius(self, keep: int | None) -> tuple[float, float, float]:
         """(radius to begin with, factor by which it grows, radius at which an unbounded search ends)."""
@@ -358,9 +371,23 @@ def _regions(question: Near, found: Found, by: str | None, threshold: float, mos
     if by == "top2" and question.net.n_outputs == 1 and table.first is not None:
         table = replace(table, second=np.asarray(1 - table.first, dtype=np.int32))
     certificate = _certificate(question, found, radius, table)
+    certificate = replace(certificate, recheck=lambda: _second_look(question, answer))
     atlas = (Atlas if table.complete else PartialAtlas)(question.net, plane, table, by, threshold, certificate)
-    return NearestRegions(atlas, question.x, question.p, np.searchsorted(rows, order), near.distance[order], plane.point(feet), radius,
-                          certificate)
+    answer = NearestRegions(atlas, question.x, question.p, np.searchsorted(rows, order), near.distance[order], plane.point(feet), radius,
+                            certificate)
+    return answer
+
+
+def _second_look(question: Near, answer: NearestRegions, points: int = 2000, seed: int = 0) -> Certificate:
+    """Are random points nearer than the radius in the rows, and none nearer than its row's distance? Samples can only refute."""
+    x, away = question.sample(answer.radius, points, seed)
+    k = answer.locate(x)
+    lost, early = int((k < 0).sum()), int((answer.distance[np.maximum(k, 0)] > away + NEAR_MARGIN * (1 + away))[k >= 0].sum())
+    figures = {"points": len(x), "lost": lost, "nearer than their region": early}
+    if lost or early:
+        return Certificate(answer.certificate.claim, Status.REFUTED, f"of {len(x)} points {lost} are in no row, {early} are nearer than "
+                           "their row", figures)
+    return Certificate(answer.certificate.claim, Status.UNKNOWN, f"{len(x)} random points do not refute it", figures)
 
 
 def _as_asked(question: Near, plane: Slice) -> Slice:

@@ -64,10 +64,11 @@ def vertices_of(atlas: Atlas, k: int) -> np.ndarray:
 
 
 def in_polytope(atlas: Atlas, u: np.ndarray) -> np.ndarray:
-    """Is each point in the domain, its faces and ON_FACE beyond them included? (n,) bool."""
+    """Is each point in the domain, its faces and ON_FACE beyond them (and some roundings of G u - h) included? (n,) bool."""
     G, h, _ = atlas.domain.constraints
     lower, upper = atlas.domain.bounds
-    room = ON_FACE * (np.abs(G) @ (upper - lower))
+    terms = np.abs(G) @ np.maximum(np.abs(lower), np.abs(upper)) + np.where(np.isfinite(h), np.abs(h), 0.0)
+    room = ON_FACE * (np.abs(G) @ (upper - lower)) + 8 * np.finfo(float).eps * terms
     return np.all(u @ G.T <= h + room, axis=1)
 
 
@@ -126,25 +127,31 @@ def _by_any_piece(atlas: Atlas, u: np.ndarray, allowed: list[np.ndarray], lowest
 
 
 def _by_class(atlas: Atlas, u: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Of rows that all touch the points, the smallest whose class the outputs allow."""
+    """Of rows that all touch the points, the one whose class fits the outputs best; the smallest of those that fit exactly."""
     if atlas.cells.first is None:
         return np.full(len(u), candidates[0])
     row = candidates[0]
+    lower, upper = atlas.domain.bounds
     y = u @ atlas.coef_u[row].T + atlas.intercept_u[row]
-    room = ON_FACE * np.maximum(1.0, np.abs(y).max(axis=1))
-    found = np.full(len(u), -1, dtype=np.int64)
-    for k in candidates[::-1]:
-        first = int(atlas.cells.first[k])
-        if atlas.network.is_multilabel or atlas.network.n_outputs == 1:
-            given = first >> np.arange(y.shape[1]) & 1
-            fits = ((y - logit(atlas.threshold)) * np.where(given, 1, -1) >= -room[:, None]).all(axis=1)
-        else:
-            fits = y[:, first] >= y.max(axis=1) - room
-            if atlas.cells.second is not None:
-                second = int(atlas.cells.second[k])
-                fits &= y[:, second] >= np.delete(y, first, axis=1).max(axis=1) - room
-        found[fits] = k
-    return found
+    size = np.maximum(np.abs(y).max(axis=1), (np.abs(atlas.coef_u[row]) @ (upper - lower)).max())
+    short = np.stack([_short_of(atlas, y, k) for k in candidates])
+    short[short <= atlas._floors[-1].max(initial=0.0)] = 0.0        # a tie, as far as can be told
+    best = short.argmin(axis=0)
+    return np.where(short[best, np.arange(len(u))] <= ON_FACE * size, candidates[best], -1)
+
+
+def _short_of(atlas: Atlas, y: np.ndarray, k: int) -> np.ndarray:
+    """By how much the outputs y (n, c) miss the class (and the second) of row k, (n,); 0 or less where they do not."""
+    first = int(atlas.cells.first[k])
+    if atlas.network.is_multilabel or atlas.network.n_outputs == 1:
+        given = first >> np.arange(y.shape[1]) & 1
+        return ((logit(atlas.threshold) - y) * np.where(given, 1, -1)).max(axis=1)
+    short = y.max(axis=1) - y[:, first]
+    if atlas.cells.second is None:
+        return short
+    rest = y.copy()
+    rest[:, first] = -np.inf
+    return np.maximum(short, rest.max(axis=1) - y[:, int(atlas.cells.second[k])])
 
 
 def _allowed_pieces(atlas: Atlas, u: np.ndarray, within_rounding: bool) -> list[np.ndarray]:

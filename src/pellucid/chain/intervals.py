@@ -105,7 +105,8 @@ def rounding(chain: Chain, domain: Slice) -> Rounding:
     """The proved floors where they are narrow (PROOF_WIDTH), else the smaller of them and an estimate of the errors.
 
     Norms bound the worst case: over many layers they grow far beyond the errors that occur, and signs decided against them would
-    be wrong wherever a unit is smaller. So they only serve where they are small beside the units.
+    be wrong wherever a unit is smaller. So they only serve where they are small beside the units, each beside itself: one that is
+    small by cancellation is not measured by its layer.
     """
     proved = rounding_floors(chain, domain)
     lower, upper = domain.bounds
@@ -127,13 +128,16 @@ def _directions(dim: int) -> np.ndarray:
 
 
 def _sizes(chain: Chain, s: np.ndarray) -> list[np.ndarray]:
-    """How large each pre-activation gets at the points s (d, n), and at least a thousandth of the largest of its stage."""
+    """How large each pre-activation gets at the points s (d, n); a thousandth of the largest of its stage where it is 0 at all of them.
+
+    A unit is 0 there because all that enters it is off, and has no error then. What is left of a cancellation is not 0.
+    """
     sizes = []
     for layer in (*chain.stages, chain):
         z = layer.A @ s
         z += layer.a[:, None]
         own = np.abs(z).max(axis=1, initial=0.0)
-        sizes.append(np.maximum(own, max(1e-3 * own.max(initial=0.0), 1e-300)))
+        sizes.append(np.maximum(np.where(own > 0, own, 1e-3 * own.max(initial=0.0)), 1e-300))
         if isinstance(layer, Stage):
             s = layer.phi(z)
     return sizes

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import explain, regions
+from . import counterfactual, explain, fair, local, monotone, query, regions
 from .doctor import doctor
 from .options import option
 
@@ -24,6 +24,11 @@ def _add(command: Callable, epilog: str | None = None) -> None:
 
 _add(explain.explain, explain.EPILOG)
 _add(regions.regions, regions.EPILOG)
+_add(local.local, local.EPILOG)
+_add(counterfactual.counterfactual, counterfactual.EPILOG)
+_add(monotone.monotone, monotone.EPILOG)
+_add(fair.fair, fair.EPILOG)
+_add(query.query, query.EPILOG)
 _add(doctor)
 
 

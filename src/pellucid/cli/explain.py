@@ -45,6 +45,8 @@ def explain(
     link: o.Link = None,
     max_regions: o.MaxRegions = 300_000,
     max_seconds: o.MaxSeconds = None,
+    proof_seconds: Annotated[float, o.option("--proof-seconds", min=0.0, panel=o.BUDGET, help="About how long to spend on what is proved "
+                                             "beside the map: one row, and all features; 0 leaves it out.")] = 30.0,
     threads: o.Threads = None,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -71,7 +73,7 @@ def explain(
         if len(atlas) == 0:
             typer.echo(f"no region was finished within the budget: {ran_out(atlas)}", err=True)
             raise typer.Exit(PARTIAL)
-        _report(console, question, atlas, out)
+        _report(console, question, atlas, out, proof_seconds, threads)
         if not atlas.is_complete:
             typer.echo(f"done in part: {ran_out(atlas)}", err=True)
             raise typer.Exit(PARTIAL)
@@ -94,14 +96,14 @@ def _enumerated(console: Console, question: Question, out: Path, **budgets) -> A
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _report(console: Console, question: Question, atlas: Atlas, out: Path) -> None:
+def _report(console: Console, question: Question, atlas: Atlas, out: Path, proof_seconds: float, threads: int | None) -> None:
     """Describe, draw and write; then say the findings and where they are."""
     from ..report import study, write_report
 
     saved = atlas.save(out / "atlas", overwrite=True)               # first: describing a million regions may be interrupted
     try:
         with console.step("describing and drawing"):
-            result = study(question, atlas)
+            result = study(question, atlas, proof_seconds=proof_seconds, threads=threads)
             path = write_report(result, out, command="pellucid " + shlex.join(sys.argv[1:]), save_atlas=False)
     except KeyboardInterrupt:
         typer.echo(f"interrupted before the report was written; the regions are in {saved}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ..certificate import Certificate, Status
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, Target, class_number, contest_of, row_of
 from .distance import Distance
 from .features import OneHot
@@ -54,7 +54,7 @@ class ContrastiveReason(Answer):
 
 def contrastive_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, to: int | str | None = None, n: int = 1,
                        integer: Sequence[int | str] = (), one_hot: OneHot = (), threshold: float = 0.5,
-                       max_seconds: float | None = None, tighten: str = "intervals") -> ContrastiveReason:
+                       max_seconds: float | None = None, tighten: str = "intervals", solver: str = "highs") -> ContrastiveReason:
     """The fewest features whose freedom, all others as in x, allows another decision within the domain (SPEC 5).
 
     x: a row of the domain, as network inputs or raw. to: another decision than now (None), or this one. n: how many reasons; each
@@ -68,12 +68,12 @@ def contrastive_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, to:
     contest, row, space = contest_of(net, threshold), row_of(net, x), space_of(net, domain, integer=integer, one_hot=one_hot)
     for k in range(len(space.features)):
         space.check_value(row, k)
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
+    clock = Clock.of(max_seconds)
     now = int(contest.decide(row)[0])
     target = Target(contest, now, None if to is None else class_number(net, to), 0.0)
-    found = nearest_rows(Distance(space, row, 0, np.ones(len(space.features))), target, n=n, deadline=deadline, tighten=tighten)
+    found = nearest_rows(Distance(space, row, 0, np.ones(len(space.features))), target, clock=clock, n=n, tighten=tighten, solver=solver)
     answers = [_contrastive(space, row, target, one, k) for k, one in enumerate(found)]
-    return replace(answers[0], others=tuple(answers[1:]))
+    return clock.told(replace(answers[0], others=tuple(answers[1:])))
 
 
 def _contrastive(space: Space, x: np.ndarray, target: Target, found: Nearest, rank: int) -> ContrastiveReason:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..certificate import Certificate, Status
-from ..errors import DataError
+from ..errors import DataError, DomainError, MissingExtra
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from ..tolerance import PROVED_GAP
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, Target, class_number, contest_of, row_of
 from .distance import Distance, scales
 from .features import OneHot
@@ -106,7 +106,8 @@ def _change(f, x: np.ndarray, other: np.ndarray) -> Change:
 def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box | Slice | NamedSlice | None = None, p: float = 1,
                    fixed: Sequence[int | str] = (), integer: Sequence[int | str] = (), one_hot: OneHot = (),
                    monotone: Mapping[int | str, int | str] | None = None, margin: float = 0.0, n: int = 1, scale=None,
-                   threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "intervals") -> Counterfactual:
+                   threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "intervals",
+                   solver: str = "highs") -> Counterfactual:
     """The nearest input x' with decision `to`, and the proof that none is nearer (SPEC 5).
 
     x: a row of network inputs, or of the raw frame. to: a class by name or number; None: any other than now. domain: where x'
@@ -118,7 +119,8 @@ def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box 
     features as it is that an earlier one changes. scale: what a change of each feature is divided by (a number, one a
     feature, or by name); None: the range of the domain where one is given, else 1; a change of category counts as 1.
     threshold: of a single sigmoid output. max_seconds: for all together; then the best so far. tighten: "intervals" or "lp",
-    how the mixed-integer programme bounds the units.
+    how the mixed-integer programme bounds the units. solver: "highs", or "scip" or "gurobi" where they are installed;
+    `certificate.check()` asks another one.
 
     Needs     a piecewise linear classifier.
     Gives     Counterfactual; value and witness None where the domain holds none (PROVED) or none was found (UNKNOWN).
@@ -131,21 +133,26 @@ def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box 
     contest = contest_of(net, threshold)
     row = row_of(net, x)
     _check(p, margin, n)
+    if p == 0 and domain is None:
+        raise DomainError("p=0 counts changes of any size, so it needs a domain: give domain=Box(lower, upper), or Box.of(data)")
     now = int(contest.decide(row)[0])
     target = Target(contest, now, None if to is None else class_number(net, to), float(margin))
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
+    clock = Clock.of(max_seconds)
     whole = space_of(net, _everywhere(net, row) if domain is None else domain, integer=integer, one_hot=one_hot)
     scale = scales(whole, scale, by_range=domain is not None)
     space = _constrained(whole, row, fixed, monotone or {})
     if domain is None:
-        found = _widening(space, row, p, scale, target, n, deadline, tighten)
+        found = _widening(space, row, p, scale, target, n, clock, tighten, solver)
     else:
-        found = nearest_rows(Distance(space, row, p, scale), target, n=n, deadline=deadline, tighten=tighten)
+        found = nearest_rows(Distance(space, row, p, scale), target, clock=clock, n=n, tighten=tighten, solver=solver)
     infimum = found[0].bound
     if margin > 0 and found[0].row is not None:
-        infimum = _infimum(space, row, p, scale, replace(target, margin=0.0), found[0], deadline, tighten)
+        infimum = _infimum(space, row, p, scale, replace(target, margin=0.0), found[0], clock, tighten, solver)
     answers = [_answer(space, row, p, scale, target, one, infimum if k == 0 else one.bound, k) for k, one in enumerate(found)]
-    return replace(answers[0], others=tuple(a for a in answers[1:]))
+    if found[0].complete:
+        first = _checkable(answers[0], target, "highs" if solver == "scip" else "scip")
+        answers[0] = replace(answers[0], certificate=first)
+    return clock.told(replace(answers[0], others=tuple(answers[1:])))
 
 
 def _check(p: float, margin: float, n: int) -> None:
@@ -178,37 +185,26 @@ def _constrained(space: Space, x: np.ndarray, fixed, monotone: Mapping) -> Space
     return space.within(lower, upper)
 
 
-def _widening(space: Space, x, p, scale, target: Target, n: int, deadline: float, tighten: str) -> list[Nearest]:
+def _widening(space: Space, x, p, scale, target: Target, n: int, clock: Clock, tighten: str, solver: str) -> list[Nearest]:
     """Without a domain: balls that grow until one holds all n; a row at distance r lies within r scales in each feature."""
     radius, found = 1.0, []
     while radius <= FARTHEST:
-        found = nearest_rows(Distance(_ball(space, x, scale, radius), x, p, scale), target, n=n, deadline=deadline, tighten=tighten)
+        ball = Distance(space.around(x, scale, radius), x, p, scale)
+        found = nearest_rows(ball, target, clock=clock, n=n, tighten=tighten, solver=solver)
         last = found[-1]
-        if time.perf_counter() > deadline:
+        if clock.is_over:
             break
-        if len(found) == n and last.row is not None and (p == 0 or last.value <= radius):
+        if len(found) == n and last.row is not None and last.value <= radius:
             return found
-        radius = max(4 * radius, float(last.value) if last.row is not None and p != 0 else 0.0)
-    return [one if one.row is not None and p != 0 and one.value <= radius else replace(one, complete=False) for one in found]
+        radius = max(4 * radius, float(last.value) if last.row is not None else 0.0)
+    out = f"nothing within {radius:.2g} scales was found" if not clock.is_over else clock.reason
+    return [one if one.row is not None and one.value <= radius else replace(one, complete=False, reason=out) for one in found]
 
 
-def _ball(space: Space, x, scale, radius: float) -> Space:
-    """The part of a space within so many scales of x, feature by feature."""
-    lower, upper = space.lower.copy(), space.upper.copy()
-    for f, s, allowed in zip(space.features, scale, space.allowed, strict=True):
-        j = f.columns[0]
-        if allowed is None:
-            near, far = x[j] - radius * s, x[j] + radius * s
-            if space.integer[j]:
-                near, far = np.floor(near), np.ceil(far)
-            lower[j], upper[j] = max(lower[j], min(near, upper[j])), min(upper[j], max(far, lower[j]))
-    return replace(space, lower=lower, upper=upper)
-
-
-def _infimum(space, x, p, scale, target: Target, found: Nearest, deadline: float, tighten: str) -> float:
+def _infimum(space, x, p, scale, target: Target, found: Nearest, clock: Clock, tighten: str, solver: str) -> float:
     """A bound below every row of the class; within the ball of what was found, which holds them all."""
-    near = _ball(space, x, scale, found.value) if p != 0 else space
-    return nearest_rows(Distance(near, x, p, scale), target, n=1, deadline=deadline, tighten=tighten)[0].bound
+    near = space.around(x, scale, found.value) if p != 0 else space
+    return nearest_rows(Distance(near, x, p, scale), target, clock=clock, tighten=tighten, solver=solver)[0].bound
 
 
 def _answer(space, x, p, scale, target: Target, found: Nearest, infimum: float, rank: int) -> Counterfactual:
@@ -220,10 +216,32 @@ def _answer(space, x, p, scale, target: Target, found: Nearest, infimum: float, 
                           target.margin, infimum, contest.name(target.now), after)
 
 
+def _checkable(answer: Counterfactual, target: Target, solver: str) -> Certificate:
+    """The certificate, to be checked by another solver; within the ball of what was found, which holds whatever is nearer."""
+    space, claim = answer.space, answer.certificate
+
+    def again() -> Certificate:
+        near = space if answer.value is None or answer.p == 0 else space.around(answer.x, answer.scale, answer.value)
+        try:
+            found = nearest_rows(Distance(near, answer.x, answer.p, answer.scale), target, clock=Clock(), tighten="lp", solver=solver)[0]
+        except MissingExtra as missing:
+            return Certificate(claim.claim, Status.UNKNOWN, str(missing), claim.figures)
+        if answer.witness is None:
+            agrees = found.row is None and found.complete
+        else:
+            holds = space.contains(answer.witness)[0] and target.holds(answer.witness)[0]
+            agrees = holds and abs(found.value - float(answer.value)) <= 2 * PROVED_GAP * (1 + float(answer.value))
+        reason = f"{solver} finds {'none' if found.row is None else f'one at distance {found.value:.9g}'}"
+        return Certificate(claim.claim, claim.status if agrees else Status.UNKNOWN, reason, claim.figures)
+
+    return replace(claim, recheck=again)
+
+
 def _certificate(target: Target, found: Nearest, gap: float, rank: int) -> Certificate:
     """What is claimed of a nearest row."""
     other = ", and changes another set of features," if rank else ""
-    figures = {"bound": found.bound, "seconds": found.seconds, "programmes": found.programmes, "binaries": found.binaries}
+    figures = {"bound": found.bound, "seconds": found.seconds, "programmes": found.programmes, "binaries": found.binaries,
+               "solver margin": found.solver_margin}
     if found.row is None:
         claim = f"no row of the domain{other} is given {target.words} ({TO_TOLERANCE})"
         if found.complete:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..errors import DataError
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, contest_of
 from .features import OneHot
 from .pairs import SAMPLES, Comparison, Found
@@ -59,12 +59,12 @@ class Fairness(Answer):
 
 def fair(net: Network, protected: int | str | Sequence[int | str], domain: Box | Slice | NamedSlice, *, margin: float = 0.0,
          strongest: bool = False, integer: Sequence[int | str] = (), one_hot: OneHot = (), threshold: float = 0.5,
-         max_seconds: float | None = None, tighten: str = "lp") -> Fairness:
+         max_seconds: float | None = None, tighten: str = "lp", solver: str = "highs") -> Fairness:
     """Does no decision on the domain change when only the protected features do? Proved, or two rows that show that one does.
 
     protected: features by name or number, categories as one. margin: decisions that lead by less than so many logits do not
     count. strongest: of unfair pairs the one whose two decisions lead most, instead of the first found. integer, one_hot,
-    threshold, max_seconds, tighten: as for `counterfactual`.
+    threshold, max_seconds, tighten, solver: as for `counterfactual`.
 
     Needs     a piecewise linear classifier.
     Gives     Fairness. PROVED (True): no pair of rows has different decisions that both lead by more than margin + LEAD; REFUTED
@@ -81,9 +81,9 @@ def fair(net: Network, protected: int | str | Sequence[int | str], domain: Box |
     own = space.numbers(protected)
     if not own:
         raise DataError("protected: name a feature at least")
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
-    task = Comparison(space, contest, own, margin, strongest, deadline, tighten)
-    return _answer(task, task.run())
+    clock = Clock.of(max_seconds)
+    task = Comparison(space, contest, own, margin, strongest, clock, tighten, solver=solver)
+    return clock.told(_answer(task, task.run()))
 
 
 def _answer(task: Comparison, found: Found) -> Fairness:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..errors import DataError
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, class_number, contest_of
 from .features import OneHot
 from .pairs import SAMPLES, Comparison
@@ -56,11 +56,12 @@ class MonotoneDecision(Answer):
 
 def monotone_decision(net: Network, feature: int | str, domain: Box | Slice | NamedSlice, to: int | str = -1, *, direction: str = "up",
                       margin: float = 0.0, strongest: bool = False, integer: Sequence[int | str] = (), one_hot: OneHot = (),
-                      threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "lp") -> MonotoneDecision:
+                      threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "lp",
+                      solver: str = "highs") -> MonotoneDecision:
     """Is the decision `to` never lost when `feature` alone goes up (or down), anywhere in the domain?
 
     to: a class by name or number (the last one). margin, strongest: as for `fair`. integer, one_hot, threshold, max_seconds,
-    tighten: as for `counterfactual`; unlike an enumeration of regions this respects categories and whole numbers.
+    tighten, solver: as for `counterfactual`; unlike an enumeration of regions this respects categories and whole numbers.
 
     Needs     a piecewise linear classifier; a feature that is a number.
     Gives     MonotoneDecision. PROVED (True): no pair of rows loses the decision with both leads above margin + LEAD; REFUTED (False)
@@ -74,17 +75,17 @@ def monotone_decision(net: Network, feature: int | str, domain: Box | Slice | Na
     k, lost = space.number(feature), class_number(net, to)
     if space.features[k].is_category:
         raise DataError(f"'{space.names[k]}' is a category, and goes neither up nor down")
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
-    found = Comparison(space, contest, [k], margin, strongest, deadline, tighten, WAYS[direction], lost).run()
+    clock = Clock.of(max_seconds)
+    found = Comparison(space, contest, [k], margin, strongest, clock, tighten, WAYS[direction], lost, solver).run()
     name, decision = space.names[k], contest.name(lost)
     claim = f"class '{decision}' is never lost as {name} alone goes {direction}"
     figures = {"programmes": found.programmes, "bound": found.bound, "drawn": SAMPLES}
     if found.rows is not None:
         certificate = Certificate(claim, Status.REFUTED, f"the pair's decisions lead by {found.lead:.4g} or more", figures)
-        return MonotoneDecision(False, found.rows, 0.0, certificate, space, name, decision, direction, found.lead)
+        return clock.told(MonotoneDecision(False, found.rows, 0.0, certificate, space, name, decision, direction, found.lead))
     claim += f", by decisions that both lead by more than {found.enough:g} ({TO_TOLERANCE})"
     if found.is_none:
         certificate = Certificate(claim, Status.PROVED, f"{found.programmes} programmes, none with such a pair", figures)
         return MonotoneDecision(True, None, 0.0, certificate, space, name, decision, direction, np.nan)
     certificate = Certificate(claim, Status.UNKNOWN, found.open, figures)
-    return MonotoneDecision(None, None, np.inf, certificate, space, name, decision, direction, np.nan)
+    return clock.told(MonotoneDecision(None, None, np.inf, certificate, space, name, decision, direction, np.nan))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -12,12 +12,16 @@ from ..chain import Chain, Elementwise, chain_of, unit_maps
 from ..geometry.milp import Optimum, Program
 from ..regions.milp import Encoding, encode
 from ..tolerance import LEAD_SLACK, PROVED_GAP, SOLVER
+from .clock import Clock
 from .contest import Need, Target
 from .distance import Distance, DistanceColumns, enter_distance
 from .space import Columns, Space, enter, rounded
 
 MOST_ROUNDS = 200
 """Programmes that a Euclidean distance may take; each round closes the gap of one region at least."""
+
+GUARD = 2048
+"""Rows drawn to test what a solver says."""
 
 LEAD_TRIES = 6
 """How often more lead is asked for (ten times more each time, from SOLVER on) until a solver's row has it when the network is asked."""
@@ -26,7 +30,8 @@ LEAD_TRIES = 6
 @dataclass(frozen=True, eq=False)
 class Nearest:
     """row: (d,) or None; value: its distance. bound: no row is nearer. complete: the search came to its end (for row None: there
-    is none). reason: what is left open."""
+    is none). reason: what is left open. solver_margin: how much the bound may be too large where every multiplier of the solver
+    keeps its sign to SOLVER only."""
 
     row: np.ndarray | None
     value: float
@@ -36,20 +41,22 @@ class Nearest:
     seconds: float
     programmes: int
     binaries: int
+    solver_margin: float = 0.0
 
 
-def nearest_rows(distance: Distance, target: Target, *, n: int = 1, deadline: float = np.inf, tighten: str = "intervals") -> list[Nearest]:
+def nearest_rows(distance: Distance, target: Target, *, clock: Clock, n: int = 1, tighten: str = "intervals",
+                 solver: str = "highs") -> list[Nearest]:
     """The n nearest rows of the distance's space that hit the target; fewer where no more are found.
 
     Gives     at least one Nearest; the last may have no row. Each further one leaves a feature as it is that an earlier changes.
     Sound     rows are evaluated by the network; bounds are those of the solver, for leads smaller by LEAD_SLACK.
     """
-    search = _search(distance, target, indicators=n > 1, deadline=deadline, tighten=tighten)
+    search = _search(distance, target, indicators=n > 1, clock=clock, tighten=tighten, solver=solver)
     found = []
     for _ in range(n):
-        one = search.nearest()
+        one = search.nearest() if found else search.guarded(search.nearest())
         found.append(one)
-        if one.row is None or time.perf_counter() > deadline:
+        if one.row is None or clock.is_over:
             break
         changed = distance.changed(one.row)
         if not changed:
@@ -59,10 +66,11 @@ def nearest_rows(distance: Distance, target: Target, *, n: int = 1, deadline: fl
     return found
 
 
-def any_row(space: Space, x: np.ndarray, target: Target, *, deadline: float = np.inf, tighten: str = "intervals") -> Nearest:
+def any_row(space: Space, x: np.ndarray, target: Target, *, clock: Clock, tighten: str = "intervals",
+            solver: str = "highs") -> Nearest:
     """Any row of a space that hits the target; row None and complete: there is none."""
     distance = Distance(space, x, 1, np.ones(len(space.features)))
-    return _search(distance, target, indicators=False, deadline=deadline, tighten=tighten).any_row()
+    return _search(distance, target, indicators=False, clock=clock, tighten=tighten, solver=solver).any_row()
 
 
 @dataclass(eq=False)
@@ -76,7 +84,8 @@ class _Search:
     encoding: Encoding
     need: Need
     objective: DistanceColumns
-    deadline: float
+    clock: Clock
+    solver: str
     programmes: int = 0
 
     def nearest(self) -> Nearest:
@@ -99,7 +108,7 @@ class _Search:
             if row is not None and (best is None or self.distance(row) < self.distance(best)):
                 best = row
             if found.status != "optimal":
-                return self._told(best, bound, False, began, "time ran out")
+                return self._told(best, bound, False, began, self.clock.reason)
             if best is not None and self._closed(best, bound):
                 return self._told(best, bound, True, began, "")
             if row is None and not more:
@@ -110,6 +119,21 @@ class _Search:
                 self.objective.cut(parts)
         return self._told(best, bound, best is not None, began, "the bound cannot be met to the solver's tolerance")
 
+    def guarded(self, found: Nearest) -> Nearest:
+        """The same, but no longer complete where a row drawn at random refutes it: solvers have faults of their own."""
+        distance = self.distance
+        near = distance.space if found.row is None else distance.space.around(distance.x, distance.scale, found.value)
+        X = near.sample(GUARD, np.random.default_rng(0))
+        if distance.space.contains(distance.x)[0]:
+            X = np.vstack([X, distance.x])
+        hits = X[self.target.holds(X)] if len(X) else X
+        values = np.array([distance(row) for row in hits])
+        if not len(hits) or values.min() >= found.bound - SOLVER * (1 + values.min()):
+            return found
+        row, least = hits[values.argmin()], float(values.min())
+        best, value = (row, least) if least < found.value else (found.row, found.value)
+        return replace(found, row=best, value=value, bound=0.0, complete=False, reason="a row drawn at random refutes the solver's bound")
+
     def any_row(self) -> Nearest:
         """Whether there is a row at all: as soon as one is found, it will do."""
         began = time.perf_counter()
@@ -119,7 +143,7 @@ class _Search:
             if found.status == "infeasible":
                 return self._told(None, np.inf, not more, began, f"rows have the lead only when {LEAD_SLACK:g} is forgiven" if more else "")
             if found.x is None:
-                return self._told(None, 0.0, False, began, "time ran out")
+                return self._told(None, 0.0, False, began, self.clock.reason)
             row, _ = self._made_exact(found)
             if row is not None:
                 return self._told(row, 0.0, True, began, "")
@@ -127,8 +151,9 @@ class _Search:
 
     def _solve(self, cost: np.ndarray | None = None) -> Optimum:
         self.programmes += 1
-        left = None if np.isinf(self.deadline) else max(self.deadline - time.perf_counter(), 0.0)
-        return self.program.minimise(self.objective.cost if cost is None else cost, self.objective.columns, max_seconds=left)
+        cost = self.objective.cost if cost is None else cost
+        return self.clock.solved(lambda: self.program.minimise(cost, self.objective.columns, max_seconds=self.clock.left,
+                                                               solver=self.solver))
 
     def _closed(self, row: np.ndarray, bound: float) -> bool:
         value = self.distance(row)
@@ -137,7 +162,7 @@ class _Search:
     def _told(self, best, bound: float, complete: bool, began: float, reason: str) -> Nearest:
         value = np.inf if best is None else self.distance(best)
         return Nearest(best, value, min(bound, value), complete, reason, time.perf_counter() - began, self.programmes,
-                       int(self.program.integer.sum()))
+                       int(self.program.integer.sum()), self.program.dual_margin())
 
     # ---- a row that has the class when the network itself is asked
     def _made_exact(self, found: Optimum) -> tuple[np.ndarray | None, list[np.ndarray]]:
@@ -235,14 +260,13 @@ class _Search:
         return {k for k, c in enumerate(changed) if c >= 0 and found.x[c] < 0.5}
 
 
-def _search(distance: Distance, target: Target, *, indicators: bool, deadline: float, tighten: str) -> _Search:
+def _search(distance: Distance, target: Target, *, indicators: bool, clock: Clock, tighten: str, solver: str) -> _Search:
     space, program = distance.space, Program()
     columns = enter(space, program)
-    left = None if np.isinf(deadline) else max(deadline - time.perf_counter(), 0.0)
-    encoding = encode(chain_of(space.net), program, columns.x, space.lower, space.upper, tighten=tighten, max_seconds=left)
+    encoding = encode(chain_of(space.net), program, columns.x, space.lower, space.upper, tighten=tighten, max_seconds=clock.left)
     need = target.enter(program, encoding)
     objective = enter_distance(distance, program, columns, indicators=indicators)
-    return _Search(distance, target, program, columns, encoding, need, objective, deadline)
+    return _Search(distance, target, program, columns, encoding, need, objective, clock, solver)
 
 
 def _region(chain: Chain, code: np.ndarray, target: Target, y: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

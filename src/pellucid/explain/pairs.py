@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -13,6 +12,7 @@ from ..chain import chain_of
 from ..geometry.milp import Optimum, Program
 from ..regions.milp import Encoding, encode
 from ..tolerance import LEAD, LEAD_SLACK
+from .clock import Clock
 from .contest import Contest
 from .coupling import couple
 from .space import Columns, Space, enter, rounded
@@ -64,10 +64,11 @@ class Comparison:
     own: list[int]
     margin: float
     strongest: bool
-    deadline: float
+    clock: Clock
     tighten: str
     way: int = 0
     lost: int | None = None
+    solver: str = "highs"
 
     @property
     def enough(self) -> float:
@@ -91,14 +92,14 @@ class Comparison:
             return Found(best, lead, np.inf, self.enough, ())
         bound, told, reason = -np.inf, [], ""
         for words, one, two in self.parts():
-            if time.perf_counter() > self.deadline:
-                return Found(best, lead, np.inf, self.enough, tuple(told), "time ran out")
-            found, rows = _compare(self, one, two, max(lead, self.margin))
-            limit = found.bound if found.status != "infeasible" else max(self.margin, lead)
+            if self.clock.is_over:
+                return Found(best, lead, np.inf, self.enough, tuple(told), self.clock.reason)
+            found, rows = _compare(self, one, two, max(lead, self.enough))
+            limit = found.bound if found.status != "infeasible" else max(lead, self.enough)
             bound = max(bound, limit)
             told.append((*words, limit))
-            if found.status == "limit" and time.perf_counter() > self.deadline:
-                reason = "time ran out"
+            if found.status == "limit" and limit > self.enough and self.clock.is_over:
+                reason = self.clock.reason
             if rows is not None and self.lead(rows) > lead:
                 best, lead = rows, self.lead(rows)
                 if not self.strongest:
@@ -170,14 +171,15 @@ def _compare(task: Comparison, one: Space, two: Space, least: float) -> tuple[Op
     if task.way:
         J = np.concatenate([task.space.features[k].columns for k in task.own])
         program.constrain(task.way * np.hstack([np.eye(len(J)), -np.eye(len(J))]), np.concatenate([y.x[J], x.x[J]]), 0.0, np.inf)
-    left = None if np.isinf(task.deadline) else max(task.deadline - time.perf_counter(), 0.0)
-    first = encode(chain, program, x.x, one.lower, one.upper, tighten=task.tighten, max_seconds=left)
-    second = encode(chain, program, y.x, two.lower, two.upper, tighten=task.tighten, max_seconds=left)
-    couple(program, chain, first, second, _apart(task, one, two), tight=task.tighten == "lp", deadline=task.deadline)
+    first = encode(chain, program, x.x, one.lower, one.upper, tighten=task.tighten, max_seconds=task.clock.left)
+    second = encode(chain, program, y.x, two.lower, two.upper, tighten=task.tighten, max_seconds=task.clock.left)
+    couple(program, chain, first, second, _apart(task, one, two), tight=task.tighten == "lp", deadline=task.clock.deadline)
     lead = _entered(task, program, first, second, least)
-    stop = None if task.strongest else (lambda value, bound: value > task.enough or bound < task.margin)
-    left = None if np.isinf(task.deadline) else max(task.deadline - time.perf_counter(), 0.0)
-    found = program.maximise(np.ones(1), lead, max_seconds=left, stop=stop)
+
+    def stop(value: float, bound: float) -> bool:
+        return -np.inf < bound <= task.enough or (value > task.enough and not task.strongest)
+
+    found = task.clock.solved(lambda: program.maximise(np.ones(1), lead, max_seconds=task.clock.left, stop=stop, solver=task.solver))
     if found.x is None:
         return found, None
     return found, _pair(task, program, found, x, y, one, two, lead)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,15 +104,27 @@ def _answer(question: Near, found: Found, decision: int, threshold: float) -> Ro
     upper = float(np.linalg.norm(witness - question.x, ord=question.p))
     lower = min(lower, value)
     certificate = _certificate(question, found, lower, confirmed=True)
+    certificate = replace(certificate, recheck=lambda: _second_look(question, certificate, decision, threshold, lower, _room(found)))
     other = int(question.net.decide(witness, threshold=threshold)[0])
     return RobustnessRadius(value, witness, max(value - lower, upper - value), certificate, question.net, question.x, question.p, decision,
                             other, lower, upper, tie)
 
 
+def _second_look(question: Near, first: Certificate, decision: int, threshold: float, lower: float, room: float, *,
+                 points: int = 100_000, seed: int = 0) -> Certificate:
+    """Does the network decide otherwise at random points nearer than `lower`? Samples can only refute."""
+    x, _ = question.sample(lower, points, seed)
+    refuted = np.flatnonzero(_margin(question.net, x, decision, threshold) > room)
+    figures = {"points": len(x), "decided otherwise": len(refuted)}
+    if len(refuted):
+        return Certificate(first.claim, Status.REFUTED, f"the network decides otherwise at {x[refuted[0]].tolist()}", figures)
+    return Certificate(first.claim, Status.UNKNOWN, f"{len(x)} random points do not refute it", figures)
+
+
 def _nearest(question: Near, found: Found, decision: int, threshold: float):
     """(tie, witness, distance of the tie) of the nearest piece on which the network itself decides otherwise."""
     near, plane, net = found.near, found.plane, question.net
-    room = 2 * float(np.max(found.decided.floors[-1], initial=0.0))         # so that every way of adding up decides the same
+    room = _room(found)
     for k in np.argsort(near.distance, kind="stable")[:32]:
         foot, inner = near.feet[k], near.table.points[k]
         points = plane.point(foot + _STEPS[:, None] * (inner - foot))
@@ -123,6 +135,11 @@ def _nearest(question: Near, found: Found, decision: int, threshold: float):
             if int(net.decide(witness, threshold=threshold)[0]) != decision:
                 return plane.point(foot)[0], witness, float(near.distance[k])
     return None, None, np.inf
+
+
+def _room(found: Found) -> float:
+    """Margins beyond this have the same sign however the network's sums are added up."""
+    return 2 * float(np.max(found.decided.floors[-1], initial=0.0))
 
 
 def _margin(net: Network, points: np.ndarray, decision: int, threshold: float) -> np.ndarray:

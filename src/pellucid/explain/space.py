@@ -79,6 +79,19 @@ class Space:
             raise DomainError(f"no value is left for '{self.net.feature_names[j]}': [{lo[j]:g}, {up[j]:g}]")
         return replace(self, lower=lo, upper=up)
 
+    def around(self, x: np.ndarray, scale: np.ndarray, radius: float) -> Space:
+        """The part within so many scales (one a feature) of x in each number; categories stay free."""
+        lower, upper = self.lower.copy(), self.upper.copy()
+        for f, s in zip(self.features, scale, strict=True):
+            j = f.columns[0]
+            if f.is_category:
+                continue
+            near, far = x[j] - radius * s, x[j] + radius * s
+            if self.integer[j]:
+                near, far = np.floor(near), np.ceil(far)
+            lower[j], upper[j] = max(self.lower[j], min(near, self.upper[j])), min(self.upper[j], max(far, self.lower[j]))
+        return replace(self, lower=lower, upper=upper)
+
     def check_value(self, x: np.ndarray, k: int) -> None:
         """DataError where feature k of x lies outside of the space."""
         f = self.features[k]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..geometry import Box, NamedSlice, Slice
 from ..geometry.milp import Program
 from ..graph import Network
 from .answer import Answer
+from .clock import Clock
 from .contest import TO_TOLERANCE, Target, contest_of, row_of
 from .distance import Distance
 from .features import OneHot
@@ -65,12 +65,12 @@ def _short(value: float | str) -> str:
 
 def sufficient_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, smallest: bool = False, order: Sequence[int | str] = (),
                       integer: Sequence[int | str] = (), one_hot: OneHot = (), threshold: float = 0.5, max_seconds: float | None = None,
-                      tighten: str = "intervals") -> SufficientReason:
+                      tighten: str = "intervals", solver: str = "highs") -> SufficientReason:
     """Features that alone force the decision at x over the domain: an abductive explanation (SPEC 5).
 
     x: a row of the domain, as network inputs or raw. smallest: with the fewest features of all; else such that none can be left
     out. order: features to try to leave out first; the others follow by how little they can change. integer, one_hot,
-    threshold, max_seconds, tighten: as for `counterfactual`; categories count as one feature.
+    threshold, max_seconds, tighten, solver: as for `counterfactual`; categories count as one feature.
 
     Needs     a piecewise linear classifier; x inside the domain.
     Gives     SufficientReason: PROVED where it is enough, and minimal; UNKNOWN where a programme ran out of time or could not be
@@ -81,11 +81,11 @@ def sufficient_reason(net: Network, x, domain: Box | Slice | NamedSlice, *, smal
     contest, row, space = contest_of(net, threshold), row_of(net, x), space_of(net, domain, integer=integer, one_hot=one_hot)
     for k in range(len(space.features)):
         space.check_value(row, k)
-    deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
-    task = _Freeing(space, row, Target(contest, int(contest.decide(row)[0]), None, 0.0), deadline, tighten)
+    clock = Clock.of(max_seconds)
+    task = _Freeing(space, row, Target(contest, int(contest.decide(row)[0]), None, 0.0), clock, tighten, solver)
     first = list(dict.fromkeys(space.number(a) for a in order))
     found = task.smallest() if smallest else task.minimal([*first, *(k for k in task.by_influence() if k not in first)])
-    return replace(_sufficient(task, found, smallest), threshold=threshold)
+    return clock.told(replace(_sufficient(task, found, smallest), threshold=threshold))
 
 
 @dataclass(eq=False)
@@ -105,8 +105,9 @@ class _Freeing:
     space: Space
     x: np.ndarray
     target: Target
-    deadline: float
+    clock: Clock
     tighten: str
+    solver: str = "highs"
     programmes: int = 0
 
     def __post_init__(self):
@@ -136,7 +137,8 @@ class _Freeing:
         if not free:
             return Nearest(None, np.inf, np.inf, True, "", 0.0, 0, 0)
         self.programmes += 1
-        found = any_row(self._part(free), self.x, self.target, deadline=self.deadline, tighten=self.tighten)
+        found = any_row(self._part(free), self.x, self.target, clock=self.clock, tighten=self.tighten,
+                        solver=self.solver)
         if found.row is not None:
             self.rows.append(found.row)
         return found
@@ -184,7 +186,10 @@ class _Freeing:
                 break
             hit = [columns[k] for k in self._fewer(found.row)]
             program.constrain(np.ones((1, len(hit))), hit, 1.0, np.inf)
-            best = program.minimise(np.ones(len(moving)), np.array(list(columns.values())))
+            best = self.clock.solved(lambda: program.minimise(np.ones(len(moving)), np.array(list(columns.values()))))
+            if best.x is None or best.status != "optimal":
+                found = replace(found, row=None, complete=False, reason=self.clock.reason)
+                break
             held = [k for k, c in columns.items() if best.x[c] > 0.5]
         if found.complete:
             return self.minimal(held, free)                             # rows that show that each is needed

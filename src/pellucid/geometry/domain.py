@@ -42,7 +42,9 @@ def as_slice(domain: Box | Slice | NamedSlice | Hull, names: Sequence[str]) -> S
 
 def _check_width(box: Box, names: Sequence[str]) -> None:
     if box.n_inputs != len(names):
-        raise DomainError(f"the box has {box.n_inputs} features, the network takes {len(names)}")
+        categories = any(n.rpartition("=")[0] in (box.names or ()) for n in names)
+        way_out = ": categories are several features, box encoded rows: Box.of(net.table.encode(frame))" if categories else ""
+        raise DomainError(f"the box has {box.n_inputs} features, the network takes {len(names)}{way_out}")
 
 
 def _order(box: Box, names: Sequence[str]) -> np.ndarray | None:

@@ -268,6 +268,10 @@ class _Highs:
             known = np.flatnonzero(~np.isnan(start)).astype(np.int32)
             model.setSolution(len(known), known, start[known])
         if self.is_integer:
+            # HiGHS's presolve loses optima of such programmes (seen in 1.15.1: 0.3826 'optimal', 0.2598 without presolve and by SCIP;
+            # also its issues 1725, 1958, 3094); restarts presolve again
+            model.setOptionValue("presolve", "off")
+            model.setOptionValue("mip_allow_restart", False)
             self._run_watched(stop, cost, offset)
         else:
             model.run()

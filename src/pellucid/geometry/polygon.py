@@ -11,6 +11,9 @@ import numpy as np
 
 from ..errors import DomainError
 from ..tolerance import GEOMETRIC
+from .halfspaces import polytope_bounds
+
+_SMALL = 1e-6
 
 EPS = float(np.finfo(float).eps)
 
@@ -56,21 +59,28 @@ def halfplane_polygon(G: np.ndarray, h: np.ndarray) -> Polygon:
         raise DomainError("the analysis set is empty: a constraint asks for a value below -infinity")
     rows = np.flatnonzero(keep)
     norms = np.linalg.norm(G[rows], axis=1)
-    scale = norms.max(initial=0.0)
-    constant = norms <= 1e-14 * scale      # such a row says nothing about u: either always true or never
-    slack = h[rows[constant]]
-    if np.any(slack < -1e-9 * np.maximum(1.0, np.abs(slack))):
+    constant = norms == 0      # such a row says nothing about u: either always true or never
+    if np.any(h[rows[constant]] < 0):
         raise DomainError("the analysis set is empty: the fixed features lie outside their bounds")
     rows, norms = rows[~constant], norms[~constant]
     n, c = G[rows] / norms[:, None], h[rows] / norms
     centre, radius = _bounding(n, c)
-    # in coordinates where the set's bounding box is [-1, 1]^2
-    c, n = c - n @ centre, n * radius
-    norms = np.linalg.norm(n, axis=1)
-    polygon = _clip(n / norms[:, None], c / norms, np.arange(len(rows)))
-    if polygon is None or len(polygon.vertices) < 3 or polygon.area <= 16 * np.finfo(float).eps:
+    polygon = _clipped(n, c, centre, radius)
+    if polygon is None or polygon.area <= _SMALL:        # small in the box of the coordinates' own bounds: in its own box, then
+        lower, upper = polytope_bounds(n, c)
+        centre, radius = (lower + upper) / 2, (upper - lower) / 2
+        polygon = _clipped(n, c, centre, radius)
+    if polygon is None or polygon.area <= 16 * np.finfo(float).eps:
         raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
     return Polygon(polygon.vertices * radius + centre, rows[polygon.faces])
+
+
+def _clipped(n: np.ndarray, c: np.ndarray, centre: np.ndarray, radius: np.ndarray) -> Polygon | None:
+    """{ n u <= c } in coordinates where centre +- radius is [-1, 1]^2."""
+    c, n = c - n @ centre, n * radius
+    norms = np.linalg.norm(n, axis=1)
+    polygon = _clip(n / norms[:, None], c / norms, np.arange(len(n)))
+    return polygon if polygon is not None and len(polygon.vertices) >= 3 else None
 
 
 def rectangle(G: np.ndarray, h: np.ndarray) -> Polygon | None:
@@ -100,24 +110,10 @@ def _bounding(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         upper[j] = c[up].min(initial=np.inf)
         lower[j] = -c[down].min(initial=np.inf)
     if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
-        lower, upper = _lp_bounds(n, c)
+        lower, upper = polytope_bounds(n, c)
     if np.any(upper <= lower):
         raise DomainError("the analysis set is empty or has no interior: a polygon with a positive area is needed")
     return (lower + upper) / 2, (upper - lower) / 2
-
-
-def _lp_bounds(n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.optimize import linprog
-
-    ends = []
-    for cost in ([1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]):
-        answer = linprog(cost, A_ub=n, b_ub=c, bounds=[(None, None)] * 2, method="highs")
-        if answer.status == 3:
-            raise DomainError("the analysis set is unbounded: give finite bounds to every feature that moves")
-        if answer.status != 0:
-            raise DomainError("the analysis set is empty: its constraints contradict each other")
-        ends.append(answer.fun)
-    return np.array([ends[0], ends[2]]), np.array([-ends[1], -ends[3]])
 
 
 def _clip(n: np.ndarray, c: np.ndarray, labels: np.ndarray) -> Polygon | None:

@@ -64,7 +64,7 @@ class Slice:
 
         rows, offsets = constraint_rows(A, b, (self.dim, self.box.n_inputs))
         if rows.shape[1] == self.box.n_inputs:      # also where k = d: then x is meant
-            rows, offsets = rows @ self.P, offsets - rows @ self.x0
+            rows, offsets = _seen_in(self, rows, offsets)
         return Slice(self.x0, self.P, self.box, A=np.vstack([self.A, rows]), b=np.concatenate([self.b, offsets]), free=self.free)
 
     def point(self, u) -> np.ndarray:
@@ -73,13 +73,29 @@ class Slice:
 
     def coordinates(self, x) -> tuple[np.ndarray, np.ndarray]:
         """u of the nearest point of the slice's plane, (n, k), and the distance of x to it, (n,), for x: (n, d)."""
+        u, away = self._projected(x)
+        return u, np.linalg.norm(away, axis=1)
+
+    def holds(self, x, within: float) -> tuple[np.ndarray, np.ndarray]:
+        """(u, whether x lies in the slice's plane) for x: (n, d); each feature may be off by `within` of its own size or range."""
+        u, away = self._projected(x)
+        width = self.box.upper - self.box.lower
+        width = np.where(np.isfinite(width) & (width > 0), width, 1.0)
+        room = np.maximum(np.abs(np.atleast_2d(x)) + np.abs(self.x0), width)
+        return u, np.asarray((np.abs(away) <= within * room).all(axis=1))
+
+    def _projected(self, x) -> tuple[np.ndarray, np.ndarray]:
         d = np.atleast_2d(np.asarray(x, dtype=np.float64)) - self.x0
         u = d @ self._pinv.T
-        return u, np.linalg.norm(d - u @ self.P.T, axis=1)
+        return u, d - u @ self.P.T
 
     @cached_property
     def _pinv(self) -> np.ndarray:
-        return np.linalg.pinv(self.P)
+        """Of P, its rows (the features' units) and columns scaled to size 1 first."""
+        rows = np.abs(self.P).max(axis=1)
+        rows = np.where(rows > 0, rows, 1.0)
+        columns = np.abs(self.P / rows[:, None]).max(axis=0)
+        return np.linalg.pinv(self.P / rows[:, None] / columns) / rows / columns[:, None]
 
     @cached_property
     def constraints(self) -> tuple[np.ndarray, np.ndarray, tuple[tuple[str, int], ...]]:
@@ -94,8 +110,9 @@ class Slice:
         numbers = moves.tolist()
         what = [("upper", j) for j in numbers] + [("lower", j) for j in numbers]
         if len(box.b) + len(self.b):
-            G += [box.A @ self.P, self.A]
-            h += [box.b - box.A @ self.x0, self.b]
+            rows, offsets = _seen_in(self, box.A, box.b)
+            G += [rows, self.A]
+            h += [offsets, self.b]
             what += [("box", i) for i in range(len(box.b))] + [("slice", i) for i in range(len(self.b))]
         return np.concatenate(G), np.concatenate(h), tuple(what)
 
@@ -113,7 +130,8 @@ class Slice:
     def polygon(self) -> Polygon:
         """The set of u as a polygon (k = 2); its faces number the rows of `constraints`."""
         if self.dim != 2:
-            raise DomainError(f"a polygon needs 2 free coordinates, this slice has {self.dim}")
+            raise DomainError(f"a picture needs 2 free coordinates, this analysis set has {self.dim}: let the others stand still, "
+                              "Box.slice(free=(feature, feature), at=x0)")
         G, h, _ = self.constraints
         return halfplane_polygon(G, h)
 
@@ -146,13 +164,24 @@ def slice_of_box(box: Box) -> Slice:
     return made
 
 
+def _seen_in(plane: Slice, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A x <= b as rows on u. What cancels is 0, not its rounding: a row that says nothing in the slice must not cut it."""
+    rows, offsets = A @ plane.P, b - A @ plane.x0
+    rows = np.where(np.abs(rows) <= 1e-14 * (np.abs(A) @ np.abs(plane.P)), 0.0, rows)
+    room = 1e-9 * (np.abs(b) + np.abs(A) @ np.abs(plane.x0))
+    holds = ~rows.any(axis=1) & (offsets < 0) & (offsets >= -room)
+    return rows, np.where(holds, 0.0, offsets)
+
+
 def _independent(P: np.ndarray) -> bool:
     """Are the columns independent, and is there one?"""
     used = P != 0
     alone = used[used.sum(axis=1) == 1]        # rows that only one column reaches: the common case needs no decomposition
     if P.shape[1] and alone.any(axis=0).all():
         return True
-    return bool(P.any()) and np.linalg.matrix_rank(P / np.abs(P).max()) == P.shape[1]
+    size = np.abs(P).max(axis=1, initial=0.0)          # features have units of their own
+    scaled = P[size > 0] / size[size > 0, None]
+    return bool(P.any(axis=0).all() and P.size) and np.linalg.matrix_rank(scaled / np.abs(scaled).max(axis=0)) == P.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +262,8 @@ def _feature(box: Box, index: dict[str, int], f) -> int:
 
 
 def _anchor(box: Box, index: dict[str, int], at) -> np.ndarray:
+    if index and hasattr(at, "to_dict") and set(map(str, at.index)) == set(index):       # a row of a frame: by name, in any order
+        at = {str(name): value for name, value in at.to_dict().items()}
     if isinstance(at, Mapping):
         x0 = np.full(box.n_inputs, np.nan)
         for name, value in at.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..chain.chain import Chain, Matrix, Selection, Stage
 
 _STAGES: WeakKeyDictionary[Stage, _core.Stage] = WeakKeyDictionary()
 _CHAINS: WeakKeyDictionary[Chain, _core.Chain] = WeakKeyDictionary()
+atexit.register(_CHAINS.clear)              # what is kept when the interpreter ends would be reported as leaked
+atexit.register(_STAGES.clear)
 
 
 def native_chain(chain: Chain) -> _core.Chain:

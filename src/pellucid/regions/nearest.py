@@ -11,9 +11,9 @@ from .. import _core
 from ..chain.chain import Chain
 from ..chain.intervals import unit_intervals
 from ..errors import DomainError, Interrupted
-from ..geometry.halfspaces import bounding_box
+from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
-from .budgets import Progress, thread_count
+from .budgets import Progress, native_budgets
 from .native import native_chain
 from .planar import _TICK, Split
 from .search import _constraints, _mode
@@ -37,34 +37,37 @@ class NearTable:
 
 def near_regions(chain: Chain, G: np.ndarray, h: np.ndarray, at: np.ndarray, weight: np.ndarray, *, norm: float, radius: float,
                  floors: Sequence[np.ndarray], split: Split = None, keep: int | None = None, avoid: int | None = None,
-                 max_seconds: float | None = None, threads: int | None = None,
+                 only: int | None = None, max_seconds: float | None = None, threads: int | None = None,
                  progress: Callable[[Progress], object] | None = None) -> NearTable:
     """Every linear region of `chain` over { u : G u <= h } whose distance |weight (u - at)|_norm from `at` is at most `radius`.
 
     Needs     as `enumerate_search`; at: (k,) in the polytope; weight: (k,) > 0; norm: 1, 2 or inf. keep: only that many, the
-              nearest, are wanted (there can be more rows). avoid: pieces with this `first` are not wanted.
+              nearest, are wanted (there can be more rows). avoid, only: pieces with this `first` are not wanted,
+              or no others (then `distance` is that of class `only`).
     Gives     NearTable; the rows up to the radius that it names do not depend on the number of threads.
     Sound     a cell is left out only if the lower bound of its distance, by duality and roundings taken off, is beyond the radius.
     Complete  as `enumerate_search`, for regions within the radius.
     Source    branch and bound on the tree of cells: a cell's nearest point is its parent's unless the cut is between; then
-              it is found from there by a dual method (Goldfarb & Idnani 1983 for p = 2, the dual simplex for p = 1, inf).
+              it is found from there by a dual method (Goldfarb & Idnani 1983 for p = 2, the dual simplex for p = 1, inf). With
+              avoid or only, cells whose margins are bounded away from the decision are left out (Zhang et al. 2018, CROWN).
     """
     G, h = _constraints(chain, G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
-    lower, upper = bounding_box(G, h)
+    lower, upper = roomy_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
+    _, seconds, _, threads = native_budgets(None, max_seconds, None, threads)
     try:
         run = _core.near_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                              [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
                              ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, True, np.ascontiguousarray(at, dtype=np.float64),
                              np.ascontiguousarray(weight, dtype=np.float64), "inf" if norm == np.inf else f"{norm:g}", float(radius),
-                             keep or 0, -1 if avoid is None else int(avoid), np.inf if max_seconds is None else max_seconds,
-                             thread_count(threads))
+                             keep or 0, -1 if avoid is None else int(avoid),
+                             -1 if only is None else int(only), seconds, threads)
     except ValueError as error:
         raise DomainError(str(error)) from None
-    run.start()
     try:
+        run.start()
         while not run.wait(_TICK):
             if progress is not None:
                 progress(Progress(*run.status()))

@@ -85,8 +85,8 @@ def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.n
     Source    cells by vertices, layer by layer (design/SPEC.md 3).
     """
     run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads)
-    run.start()
     try:
+        run.start()
         while not run.wait(_TICK):
             if progress is not None:
                 progress(Progress(*run.status()))

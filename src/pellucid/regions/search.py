@@ -11,7 +11,7 @@ from ..chain.chain import Chain
 from ..chain.deviation import thickness
 from ..chain.intervals import UNIT, unit_intervals
 from ..errors import DomainError, Interrupted
-from ..geometry.halfspaces import bounding_box
+from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets, thread_count
 from .native import native_chain
@@ -42,8 +42,8 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               starts from the best vertex known and stops at the first that serves.
     """
     run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps)
-    run.start()
     try:
+        run.start()
         while not run.wait(_TICK):
             if progress is not None:
                 progress(Progress(*run.status()))
@@ -96,7 +96,7 @@ def support(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[n
     """
     problem, columns, threads = _asked(chain, G, h, regions, rows, floors, None, threads)
     codes, points = columns[:2]
-    lower, upper = bounding_box(*_constraints(chain, G, h))
+    lower, upper = roomy_box(*_constraints(chain, G, h))
     centre, half = (lower + upper) / 2, (upper - lower) / 2
     directions = np.asarray(directions, dtype=np.float64).reshape(points.shape)
     A, b = (np.zeros((len(codes), 0, len(half))), np.zeros((len(codes), 0))) if extra is None else extra
@@ -113,7 +113,7 @@ def support(chain: Chain, G: np.ndarray, h: np.ndarray, regions: Table | tuple[n
 def _asked(chain, G, h, regions, rows, floors, split, threads):
     """The domain as the core takes it, the regions' columns, and the number of threads."""
     G, h = _constraints(chain, G, h)
-    lower, upper = bounding_box(G, h)
+    lower, upper = roomy_box(G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     problem = _core.facet_problem(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors, ROUNDING_FACTOR, mode,
@@ -144,7 +144,7 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     G, h = _constraints(chain, G, h)
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
-    lower, upper = bounding_box(G, h)
+    lower, upper = roomy_box(G, h)
     bounds = unit_intervals(chain, lower, upper)
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:

@@ -55,8 +55,8 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
 
 
 def _run(run, progress) -> dict:
-    run.start()
     try:
+        run.start()
         while not run.wait(_TICK):
             if progress is not None:
                 progress(Progress(*run.status()))

@@ -12,6 +12,7 @@ from .study import class_shares as class_shares
 from .study import study as study
 from .subject import Subject as Subject
 from .subject import read as read
+from .subject import whole_features as whole_features
 from .table import Rows as Rows
 from .table import match_rows as match_rows
 from .table import read_table as read_table

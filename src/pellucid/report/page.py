@@ -72,10 +72,20 @@ def _content(study: Study, pictures: dict[str, list[Picture]], command: str) -> 
         "transitions": tables.transitions_table(study), "enclaves": tables.enclaves_table(study),
         "tipping": [tables.tipping_table(study, t) for t in study.tipping], "abrupt": tables.abrupt_table(study),
         "about_regions": words.about_regions(study), "regions": tables.regions_table(study),
-        "facts": words.facts(study), "plane": tables.plane_table(study), "summary": net.summary(),
+        "proofs": _proofs(study), "facts": words.facts(study), "plane": tables.plane_table(study), "summary": net.summary(),
         "certified": words.certified(study), "uncertified": words.uncertified(study),
         "command": command or "(made from Python)", "provenance": _provenance(study), "python": AGAIN,
     }
+
+
+def _proofs(study: Study) -> dict | None:
+    """What is proved beside the map."""
+    if study.proofs is None:
+        return None
+    of_row = (tables.local_table(study), tables.facets_table(study), tables.changes_table(study))
+    of_ranges = (tables.monotone_rows(study), tables.importance_rows(study))
+    return {"about_row": words.about_row(study), "row_tables": [t for t in of_row if t], "row_notes": words.row_notes(study),
+            "about_ranges": words.about_ranges(study), "range_tables": [t for t in of_ranges if t], "range_notes": words.range_notes(study)}
 
 
 def _provenance(study: Study) -> list[tuple[str, str]]:

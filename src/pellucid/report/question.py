@@ -13,9 +13,12 @@ from ..errors import DomainError
 from ..geometry import Box, Slice
 from ..graph import Network
 from .focus import Influence, anchor, axis_features, chosen_features, data_box, feature_number, influence
-from .subject import read
+from .subject import counts, read
 from .table import Rows, quoted
 from .target import Answers, Score
+
+MOST_STEPS = 100
+"""Whole numbers between the ends of a feature's range, up to which a reader is told that there is nothing in between."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def _remarks(net: Network, rows: Rows, pair: tuple[int, int], trim: float) -> tu
     if stretched:
         notes.append(f"most of the range of {quoted(stretched)} holds 2% of the rows only, so weights over that range are large; "
                      "--trim 1 leaves such values out")
-    whole = [net.feature_names[j] for j in pair if _counts(rows.X[:, j])]
+    whole = [net.feature_names[j] for j in pair if counts(rows.X[:, j]) and np.ptp(rows.X[:, j]) <= MOST_STEPS]
     if whole:
         notes.append(f"{' and '.join(whole)} {'take' if len(whole) > 1 else 'takes'} whole numbers only in the data; "
                      "the map is continuous and also shows what lies between them")
@@ -101,7 +104,3 @@ def _stretched(net: Network, X: np.ndarray) -> np.ndarray:
     """Features whose range is mostly made by their outermost 1% on either side."""
     low, bottom, top, high = np.percentile(X, [0, 1, 99, 100], axis=0)
     return np.flatnonzero(axis_features(net, X) & (top - bottom < 0.5 * (high - low)))
-
-
-def _counts(column: np.ndarray) -> bool:
-    return bool(np.all(column == np.round(column)))

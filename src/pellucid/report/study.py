@@ -21,6 +21,7 @@ from ..explain import (
     tipping_points,
     transitions,
 )
+from .proofs import Proofs, prove
 from .question import Question
 
 MOST_OUTPUTS = 12
@@ -34,7 +35,7 @@ class Study:
     """What is reported. main: the weights of the quantity that tells the plane's two main classes apart (or of the output).
 
     outputs: one description an output. transitions, enclaves: None where no class is given. tipping: of the two free
-    features. check: the atlas re-derived by other code.
+    features. check: the atlas re-derived by other code. proofs: of one row and of all features' ranges, where asked for.
     """
 
     question: Question
@@ -46,6 +47,7 @@ class Study:
     tipping: tuple[TippingPoints, ...]
     abrupt: AbruptChanges
     check: Certificate
+    proofs: Proofs | None = None
 
     @property
     def axes(self) -> tuple[str, str]:
@@ -65,8 +67,8 @@ class Study:
         return findings(self)
 
 
-def study(question: Question, atlas: Atlas) -> Study:
-    """Describe the atlas for this question."""
+def study(question: Question, atlas: Atlas, *, proof_seconds: float = 0.0, threads: int | None = None) -> Study:
+    """Describe the atlas for this question; proof_seconds: about how long to spend on what is proved beside it (0: nothing)."""
     net = question.network
     output, versus = _contrast(question, atlas)
     main = _by_size(describe(atlas, output, versus))
@@ -75,7 +77,8 @@ def study(question: Question, atlas: Atlas) -> Study:
     return Study(question, atlas, main, outputs,
                  transitions(atlas) if atlas.by else None, enclaves(atlas) if atlas.by else None,
                  tuple(tipping_points(atlas, j, output, versus) for j in question.free),
-                 abrupt_changes(atlas, output, 5, versus=versus), atlas.check(points=CHECK_POINTS))
+                 abrupt_changes(atlas, output, 5, versus=versus), atlas.check(points=CHECK_POINTS),
+                 prove(question, output, versus, max_seconds=proof_seconds, threads=threads) if proof_seconds > 0 else None)
 
 
 def _contrast(question: Question, atlas: Atlas) -> tuple[int | str, int | str | None]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..geometry import Box
 from ..graph import Network
 from ..importers import load
@@ -53,6 +55,22 @@ def read(model: str | os.PathLike, data: str | os.PathLike, *, target: str | Non
     if rows.table is not None:
         net = replace(net, table=rows.table)
     return Subject(model, data, net, rows, answers, score_model(net, rows.X, answers.y), _remarks(rows, answers))
+
+
+def whole_features(subject: Subject) -> tuple[str, ...]:
+    """Names of the features that are numbers, move, and are whole in every row; categories are known apart."""
+    return tuple(subject.network.feature_names[j] for j in whole_columns(subject.network, subject.rows.X))
+
+
+def whole_columns(net: Network, X: np.ndarray) -> list[int]:
+    """The same by number, for rows X (n, d)."""
+    number = [True] * net.n_inputs if net.table is None else [c.values is None for c in net.table.columns]
+    return [j for j in range(net.n_inputs) if number[j] and X[:, j].min() < X[:, j].max() and counts(X[:, j])]
+
+
+def counts(column: np.ndarray) -> bool:
+    """Whether all values are whole numbers."""
+    return bool(np.all(column == np.round(column)))
 
 
 def _remarks(rows: Rows, answers: Answers) -> tuple[str, ...]:

@@ -168,3 +168,66 @@ def _ends(study: Study, row) -> tuple[str, str]:
 
 def _cut(shown: int, there: int, what: str) -> str:
     return f" (the first {shown} of {there} {what})" if shown < there else ""
+
+
+# ---- beside the map
+def local_table(study: Study) -> Table | None:
+    """The linear model at the row: the largest terms of the main quantity."""
+    proofs = study.proofs
+    if proofs is None or proofs.local is None:
+        return None
+    net, c = study.question.network, study.main.quantity.direction
+    weight, constant = c @ proofs.local.coef, float(c @ proofs.local.intercept)
+    width = study.question.plane.box.upper - study.question.plane.box.lower
+    order = [j for j in np.argsort(-np.abs(weight * width), kind="stable") if weight[j] != 0]
+    rows = [(net.feature_names[j], number(proofs.x[j]), number(weight[j]), number(weight[j] * proofs.x[j]), number(weight[j] * width[j]))
+            for j in order[:SOME_ROWS]]
+    rows.append(("constant", "", "", number(constant), ""))
+    caption = f"Row {proofs.row}: {quantity_name(study)}, term by term" + _cut(len(rows) - 1, len(order), "features")
+    return Table(caption, ("feature", "value", "slope", "slope x value", "slope x range"), rows, frozenset({1, 2, 3, 4}))
+
+
+def facets_table(study: Study) -> Table | None:
+    """The nearest facets of the row's region."""
+    if study.proofs is None or study.proofs.local is None:
+        return None
+    frame = study.proofs.local.to_frame("facets")
+    decides = "class beyond" in frame
+    rows = [(str(r["facet"]), number(float(r["distance"])), str(r["units that change"]),
+             *([r["class beyond"] or "(the domain ends)"] if decides else [])) for _, r in frame.head(FEW_ROWS).iterrows()]
+    head = ("facet", "distance", "units that change", *(["class beyond"] if decides else []))
+    return Table("Where that model ends, the nearest first" + _cut(len(rows), len(frame), "facets"), head, rows, frozenset({1, 2}))
+
+
+def changes_table(study: Study) -> Table | None:
+    """What has to change for another class."""
+    answer = None if study.proofs is None else study.proofs.nearest
+    if answer is None or answer.witness is None:
+        return None
+    rows = [(c.feature, *(v if isinstance(v, str) else number(v) for v in (c.before, c.after))) for c in answer.changes]
+    return Table(f"The least change from '{answer.before}' to '{answer.after}'", ("feature", "from", "to"), rows, frozenset({1, 2}))
+
+
+def monotone_rows(study: Study) -> Table | None:
+    """How the main quantity moves with each feature, over all ranges."""
+    answers = None if study.proofs is None else study.proofs.monotone
+    if answers is None or not len(answers):
+        return None
+    words = {"up": "only rises", "down": "only falls", "constant": "never moves it", "mixed": "rises and falls", None: "not decided"}
+    rows = [(a.feature, words[a.value], "refuted by rows" if a.value == "mixed" else str(a.status)) for a in answers.answers[:MOST_ROWS]]
+    caption = f"How {quantity_name(study)} moves with each feature, everything else equal" + _cut(len(rows), len(answers), "features")
+    return Table(caption, ("feature", "as it grows", "status"), rows)
+
+
+def importance_rows(study: Study) -> Table | None:
+    """Total weights over all ranges."""
+    answer = None if study.proofs is None else study.proofs.importance
+    if answer is None:
+        return None
+    frame = answer.to_frame().head(SOME_ROWS)
+    estimated = "low" in frame
+    rows = [(r["feature"], number(r["total"]), number(r["signed"]),
+             *([f"{number(r['low'])} to {number(r['high'])}"] if estimated else [])) for _, r in frame.iterrows()]
+    head = ("feature", "total", "signed mean", *(["interval"] if estimated else []))
+    caption = "Total weights over the ranges of all features" + _cut(len(rows), study.question.network.n_inputs, "features")
+    return Table(caption, head, rows, frozenset(range(1, len(head))))

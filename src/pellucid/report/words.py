@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..certificate import Status
 from ..tolerance import GEOMETRIC
 from .findings import quantity_name, ran_out
+from .proofs import Proofs
 from .study import Study
 
 
@@ -122,3 +123,45 @@ def _thin(study: Study) -> str:
     if not cells.unresolved:
         return "no decision fell below that"
     return f"{cells.unresolved} decisions fell below that, at most {cells.unresolved_area:.3g} of area"
+
+
+# ---- beside the map
+def about_row(study: Study) -> str:
+    proofs, net = study.proofs, study.question.network
+    assert proofs is not None
+    given = ""
+    if net.n_classes and proofs.local is not None and proofs.local.decision is not None:
+        given = f" The network answers '{net.class_names[proofs.local.decision]}'."
+    return (f"Row {proofs.row} of the data (the first after the header is 0) is the one nearest to where the features stand.{given} "
+            "What the network is there is one linear model, valid up to the facets of its region.")
+
+
+def row_notes(study: Study) -> list[str]:
+    proofs = study.proofs
+    assert proofs is not None
+    notes = []
+    if proofs.local is not None:
+        notes.append(f"The region: {proofs.local.certificate}.")
+    if proofs.nearest is not None:
+        notes.append(f"The least change, each feature counted in its range: {proofs.nearest.certificate}.")
+    named = {"local": "the linear model at the row", "nearest": "the least change for another class"}
+    return notes + _left_out(proofs, named)
+
+
+def about_ranges(study: Study) -> str:
+    free = study.question.plane.box
+    moving = int((free.lower < free.upper).sum())
+    return (f"Not on the plane, but wherever all {moving} features that differ between rows take any value in their ranges"
+            + (", categories any mixture" if study.question.network.table and study.question.network.table.known else "")
+            + ": what is proved there holds for every row in the ranges, and for combinations that no row comes near.")
+
+
+def range_notes(study: Study) -> list[str]:
+    proofs = study.proofs
+    assert proofs is not None
+    notes = [f"Total weights: {proofs.importance.certificate}."] if proofs.importance is not None else []
+    return notes + _left_out(proofs, {"monotone": "how the answer moves with each feature", "importance": "total weights over all ranges"})
+
+
+def _left_out(proofs: Proofs, named: dict[str, str]) -> list[str]:
+    return [f"Left out, {what}: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
