@@ -161,7 +161,8 @@ def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: st
     else:
         movable = [j for j in range(net.n_inputs) if _can_move(study.domain, j, names)]
     if not movable:
-        raise DataError("features is empty: name some, or leave it out for all" if features is not None else "no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
+        raise DataError("features is empty: name some, or leave it out for all" if features is not None else
+                        "no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
     answers = tuple(study.answer(j, direction) for j in movable)
     return MonotoneTable({a.feature: a.value for a in answers}, None, max(a.gap for a in answers), _together(answers), answers)
 
