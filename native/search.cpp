@@ -1073,8 +1073,9 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
     root_ = root_cell(p, G, h, rows, start);
     p.domain_cuts = root_->cuts.size();
     using Mode = FinalSplit::Mode;
-    const SearchShape shape{net.packing.words,          net.out->rows, d,         p.split.mode != Mode::none,
-                            p.split.mode == Mode::top2, maps,          keep_rows, p.near != nullptr, keep_cuts};
+    const SearchShape shape{
+        net.packing.words, net.out->rows,     d,        p.split.mode != Mode::none, p.split.mode == Mode::top2, maps,
+        keep_rows,         p.near != nullptr, keep_cuts};
     pool_ = std::make_unique<SearchPool>(budget, SearchOutput(shape, budget));
 }
 

@@ -97,7 +97,7 @@ struct SearchProblem {
     StagePlan outputs;  // labels: the thresholds
     bool maps = true, rows = true;
     std::unique_ptr<Nearness> near;  // only regions within a distance are asked for
-    int domain_cuts = 0;  // of a region's halfspaces, the first, which are the domain's
+    int domain_cuts = 0;             // of a region's halfspaces, the first, which are the domain's
 };
 
 struct SearchTask;

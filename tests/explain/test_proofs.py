@@ -1,5 +1,7 @@
 """Monotone, Lipschitz, importance, boundary: against brute force on small networks, degenerate ones among them."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,7 +54,10 @@ def test_monotone_is_never_refuted_by_points_and_shows_what_it_refutes(of, seed)
     for kind, net in networks(rng):
         d, o = net.n_inputs, int(rng.integers(net.n_outputs))
         value = value_of(net, of, o)
-        for found in pel.monotone_table(net, box(d), of, output=o).answers:
+        table = pel.monotone_table(net, box(d), of, output=o)
+        assert table.status is Status.PROVED
+        assert table.value == {a.feature: a.value for a in table.answers}
+        for found in table.answers:
             j = net.feature_names.index(found.feature)
             rises, falls = along_lines(net, d, j, value, rng)
             allowed = {"up": not falls, "down": not rises, "constant": not (rises or falls), "mixed": True}
@@ -86,7 +91,7 @@ def test_what_never_falls_by_construction_is_proved_without_regions(seed):
             assert "bounds" in found.certificate.reason
 
 
-def test_directions_ask_for_one_way_only():
+def test_directions_ask_for_one_way_only(tmp_path):
     net = relu_network([(ABS, np.zeros(4)), (np.array([[1.0, 1, 0.5, 0]]), np.zeros(1))])       # |x| + max(y, 0) / 2
     assert pel.monotone(net, "x1", box(2), direction="up").status is Status.PROVED
     down = pel.monotone(net, "x1", box(2), direction="down")
@@ -96,7 +101,9 @@ def test_directions_ask_for_one_way_only():
     assert pel.monotone(net, "x0", pel.Box([0, -1], [1, 1])).value == "up"
     assert pel.monotone(net, "x0", pel.Box([0, -1], [1, 1]).where([1, 1], 0.5)).status is Status.PROVED
     assert isinstance(down.to_frame(), pd.DataFrame)
-    assert "<table" in down._repr_html_()
+    for answer in (down, pel.monotone_table(net, box(2)), pel.lipschitz(net, box(2)), pel.importance(pel.linear_regions(net, box(2)))):
+        assert "<table" in answer._repr_html_()
+        assert json.loads(answer.save(tmp_path / "answer.json").read_text())["kind"] == type(answer).__name__
 
 
 def test_a_probability_can_rise_although_a_margin_falls_and_be_proved_to():

@@ -49,8 +49,8 @@ def monotone(
     """
     console = Console(quiet)
     with guarded(console, debug):
-        from ..explain import MonotoneTable, monotone_table
         from ..explain import monotone as ask_one
+        from ..explain import monotone_table
         from ..report import read
 
         if direction not in (None, "up", "down"):
@@ -68,6 +68,5 @@ def monotone(
             if feature is not None and len(feature) == 1:
                 answer = ask_one(net, feature[0], box, progress=progress, **what)
             else:
-                answer = monotone_table(net, box, progress=progress, **what)
-                answer = answer if feature is None else MonotoneTable(tuple(answer[f] for f in feature))
+                answer = monotone_table(net, box, features=feature, progress=progress, **what)
         q.tell(console, answer, out)

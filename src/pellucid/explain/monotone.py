@@ -24,7 +24,6 @@ from .answer import Answer
 from .asked import feature_index, quantity
 from .lines import Pair, along, show
 from .probability import settle
-from .result import html
 from .slope_bounds import slope_bounds
 from .weighing import uniform_points
 from .weights import signs, towards, weight_floor
@@ -97,9 +96,11 @@ class Monotone(Answer):
         return asked if self.direction is None else f"{asked}, asked for {self.direction}"
 
 
-@dataclass(frozen=True, eq=False)
-class MonotoneTable:
-    """How something moves with each feature that moves in a domain; rows are `Monotone` answers."""
+@dataclass(frozen=True, eq=False, repr=False)
+class MonotoneTable(Answer):
+    """How something moves with each feature that moves in a domain. value: {feature: "up", "down", "constant", "mixed" or None};
+    answers: a `Monotone` for each, by place or name (`table["age"]`). status: PROVED where every answer is proved or refuted.
+    """
 
     answers: tuple[Monotone, ...]
 
@@ -122,12 +123,9 @@ class MonotoneTable:
 
         return pd.DataFrame([a._row() for a in self.answers])
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         words = [f"{a.feature} {a.value or 'unknown'}" for a in self.answers[:6]]
-        return f"MonotoneTable({', '.join(words)}{', ...' if len(self) > 6 else ''})"
-
-    def _repr_html_(self) -> str:
-        return html(repr(self), self.to_frame())
+        return f"{self.answers[0].about}: {', '.join(words)}{', ...' if len(self) > 6 else ''}"
 
 
 def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
@@ -148,20 +146,34 @@ def monotone(net: Network, feature: int | str, domain: Box | Slice | NamedSlice 
                   ).answer(feature, direction)
 
 
-def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *, output: int | str = 0,
+def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: str = "output", *,
+                   features: Sequence[int | str] | None = None, output: int | str = 0,
                    versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
                    threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
                    threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> MonotoneTable:
-    """`monotone` for every feature that moves by itself in the domain, with one enumeration for all."""
+    """`monotone` for several features (None: all that move by themselves in the domain), with one enumeration for all."""
     study = _Study(net, domain, of, output, versus, order, threshold, seed, _budgets(engine, max_regions, max_seconds, threads, progress))
     names = net.feature_names
-    if study.domain.free is not None:
+    if features is not None:
+        movable = [feature_index(net, f) for f in features]
+    elif study.domain.free is not None:
         movable = sorted(group[0] for group in study.domain.free)
     else:
         movable = [j for j in range(net.n_inputs) if _can_move(study.domain, j, names)]
     if not movable:
-        raise DataError("no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
-    return MonotoneTable(tuple(study.answer(j, direction) for j in movable))
+        raise DataError("features is empty: name some, or leave it out for all" if features is not None else
+                        "no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
+    answers = tuple(study.answer(j, direction) for j in movable)
+    return MonotoneTable({a.feature: a.value for a in answers}, None, max(a.gap for a in answers), _together(answers), answers)
+
+
+def _together(answers: tuple[Monotone, ...]) -> Certificate:
+    """What is claimed of all features at once: that each is as its own row says."""
+    counts = {status: sum(a.status is status for a in answers) for status in Status}
+    words = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    status = Status.UNKNOWN if counts[Status.UNKNOWN] else Status.PROVED
+    return Certificate(f"{answers[0].about} moves with each feature as its row tells", status, f"features: {words}",
+                       dict(max((a.certificate for a in answers), key=lambda c: len(c.figures)).figures))
 
 
 def _can_move(domain: Slice, j: int, names: tuple[str, ...]) -> bool:
