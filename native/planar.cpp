@@ -82,10 +82,11 @@ class Walker {
 
     // Other threads go on.
     void leave() {
-        while (stack_.size() > given_) give();
+        std::vector<std::unique_ptr<Cell>> rest;
+        for (size_t i = given_; i < stack_.size(); ++i) rest.push_back(std::move(stack_[i]));
+        pool_.give_all(std::move(rest), segment_);
         stack_.clear();
-        given_ = 0;
-        until_poll_ = 1;
+        given_ = stack_maps_ = 0;
     }
 
     void report() {

@@ -138,6 +138,14 @@ class BasicPool {
         changed_.notify_all();
     }
 
+    // All cells of the caller's thread, the last in their order first; at once, so that the others begin with the
+    // earliest.
+    void give_all(std::vector<std::unique_ptr<Task>> tasks, Segment* behind) {
+        std::lock_guard lock(mutex_);
+        for (auto& task : tasks) new_segment(std::move(task), static_cast<Piece*>(behind));
+        changed_.notify_all();
+    }
+
     void abandon(std::unique_ptr<Task> task) {
         std::lock_guard lock(mutex_);
         abandoned_.push_back(std::move(task));
@@ -308,7 +316,9 @@ class BasicPool {
         {
             std::unique_lock lock(mutex_);
             if (is_limited() && ahead_ > (int64_t)AHEAD)
-                changed_.wait(lock, [&] { return stop_ || front_ == segment || ahead_ <= (int64_t)AHEAD; });
+                changed_.wait(lock, [&] {  // not for a front that nobody has taken yet
+                    return stop_ || front_ == segment || front_->task || ahead_ <= (int64_t)AHEAD;
+                });
             if (front_ == segment || !output.is_ordered()) {
                 if (!stop_) move(static_cast<Piece*>(segment));
                 return;

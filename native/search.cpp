@@ -110,7 +110,12 @@ class Searcher {
 
     // Other threads go on.
     void leave() {
-        while (stack_.size() > given_) give();
+        std::vector<std::unique_ptr<SearchTask>> rest;
+        for (size_t i = given_; i < stack_.size(); ++i) {
+            const Pending& p = stack_[i];
+            rest.push_back(std::make_unique<SearchTask>(p.node, p.line, cuts_, d_, map_size(p.node), words_));
+        }
+        pool_.give_all(std::move(rest), segment_);
         stack_.clear();
         given_ = 0;
     }
