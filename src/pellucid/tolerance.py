@@ -57,6 +57,9 @@ SOLVER = 1e-9
 """How far rows, bounds and integers may be missed by a solver of linear or mixed-integer programmes: asked of each of them;
 the smallest value that all of them take."""
 
+SECOND_SOLVER = 1e-7
+"""What a second run of the same solver is asked for: a solver that cannot reach SOLVER drops optima, and does not say so."""
+
 SOLVER_MARGIN = 1e-7
 """Bounds of units that go into a mixed-integer programme are widened by this, relative to their size: a hundred times SOLVER,
 so that no point of the network is cut off by the solver's own tolerance."""

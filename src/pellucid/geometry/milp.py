@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import Interrupted, MissingExtra
-from ..tolerance import SOLVER
+from ..tolerance import SECOND_SOLVER, SOLVER
 
 Stop = Callable[[float, float], bool]
 """Asked while a solver works, with the best value found and the best bound (inf or -inf where there is none): True ends it."""
@@ -64,7 +64,7 @@ class Program:
         self.upper = np.zeros(0)
         self.integer = np.zeros(0, dtype=bool)
         self._rows: list[_Rows] = []
-        self._solvers: dict[tuple[str, bool], _Highs | _Scip | _Gurobi] = {}
+        self._solvers: dict[tuple[str, bool, bool], _Highs | _Scip | _Gurobi] = {}
         self._matrix: tuple[tuple[int, int], tuple] | None = None
 
     @property
@@ -121,26 +121,30 @@ class Program:
         return self._matrix[1]
 
     def minimise(self, c, columns, *, offset: float = 0.0, max_seconds: float | None = None, relative_gap: float = 0.0,
-                 solver: str = "highs", stop: Stop | None = None, relaxed: bool = False, start: np.ndarray | None = None) -> Optimum:
+                 solver: str = "highs", stop: Stop | None = None, relaxed: bool = False, start: np.ndarray | None = None,
+                 second: bool = False) -> Optimum:
         """The smallest c . x[columns] + offset.
 
         solver: "highs", "scip" or "gurobi". relaxed: without integrality. stop: see `Stop`. start: values of all columns (nan where
-        unknown) to begin from. relative_gap: |value - bound| / |value| that is enough.
+        unknown) to begin from. relative_gap: |value - bound| / |value| that is enough. second: HiGHS with other settings (presolve, a
+        wider tolerance, another seed), whose faults are not the same: to hold a first answer against.
         """
         cost = np.zeros(self.n_columns)
         np.add.at(cost, np.asarray(columns, dtype=np.int64).ravel(), np.asarray(c, float).ravel())
-        engine = self._solver(solver, relaxed)
+        engine = self._solver(solver, relaxed, second)
         began = time.perf_counter()
         found = engine.solve(self, cost, offset, np.inf if max_seconds is None else max(max_seconds, 0.0), relative_gap, stop, start)
         return _optimum(found, time.perf_counter() - began)
 
     def maximise(self, c, columns, *, offset: float = 0.0, max_seconds: float | None = None, relative_gap: float = 0.0,
-                 solver: str = "highs", stop: Stop | None = None, relaxed: bool = False, start: np.ndarray | None = None) -> Optimum:
+                 solver: str = "highs", stop: Stop | None = None, relaxed: bool = False, start: np.ndarray | None = None,
+                 second: bool = False) -> Optimum:
         """The largest c . x[columns] + offset; arguments as for `minimise`."""
         turned = None if stop is None else (lambda value, bound: stop(-value, -bound))
         try:
             return _turned(self.minimise(-np.asarray(c, float), columns, offset=-offset, max_seconds=max_seconds,
-                                         relative_gap=relative_gap, solver=solver, stop=turned, relaxed=relaxed, start=start))
+                                         relative_gap=relative_gap, solver=solver, stop=turned, relaxed=relaxed, start=start,
+                                         second=second))
         except Interrupted as partial:
             raise Interrupted(_turned(partial.partial)) from None
 
@@ -178,13 +182,13 @@ class Program:
         activity = abs(A) @ width
         return SOLVER * float(1 + width.sum() + activity.sum())
 
-    def _solver(self, name: str, relaxed: bool):
+    def _solver(self, name: str, relaxed: bool, second: bool = False):
         kinds = {"highs": _Highs, "scip": _Scip, "gurobi": _Gurobi}
         if name not in kinds:
             raise ValueError(f"solver='{name}': there are {', '.join(map(repr, kinds))}")
-        key = (name, relaxed)
+        key = (name, relaxed, second)
         if key not in self._solvers:
-            self._solvers[key] = kinds[name](relaxed)
+            self._solvers[key] = _Highs(relaxed, second) if name == "highs" else kinds[name](relaxed)
         return self._solvers[key]
 
 
@@ -218,18 +222,19 @@ _Found = tuple[np.ndarray | None, float, float, str, np.ndarray | None]
 class _Highs:
     """A HiGHS model that follows a Program: rows and columns that were added since are passed on, the basis is kept."""
 
-    def __init__(self, relaxed: bool) -> None:
+    def __init__(self, relaxed: bool, second: bool = False) -> None:
         try:
             import highspy
         except ImportError:
             raise MissingExtra("highspy", "all", "mixed-integer optimisation") from None
-        self.api, self.relaxed = highspy, relaxed
+        self.api, self.relaxed, self.second = highspy, relaxed, second
         self.model = highspy.Highs()
+        tolerance = SECOND_SOLVER if second else SOLVER
         self.n_columns = self.n_blocks = 0
         self.lower = self.upper = np.zeros(0)
         self.is_integer = False
-        for name, value in (("output_flag", False), ("primal_feasibility_tolerance", SOLVER), ("dual_feasibility_tolerance", SOLVER),
-                            ("mip_feasibility_tolerance", SOLVER), ("mip_abs_gap", 0.0), ("random_seed", 0)):
+        for name, value in (("output_flag", False), ("primal_feasibility_tolerance", tolerance), ("dual_feasibility_tolerance", SOLVER),
+                            ("mip_feasibility_tolerance", tolerance), ("mip_abs_gap", 0.0), ("random_seed", int(second))):
             self.model.setOptionValue(name, value)
 
     def _follow(self, program: Program) -> None:
@@ -270,8 +275,8 @@ class _Highs:
         if self.is_integer:
             # HiGHS's presolve loses optima of such programmes (seen in 1.15.1: 0.3826 'optimal', 0.2598 without presolve and by SCIP;
             # also its issues 1725, 1958, 3094); restarts presolve again
-            model.setOptionValue("presolve", "off")
-            model.setOptionValue("mip_allow_restart", False)
+            model.setOptionValue("presolve", "choose" if self.second else "off")
+            model.setOptionValue("mip_allow_restart", self.second)
             self._run_watched(stop, cost, offset)
         else:
             model.run()
@@ -311,7 +316,7 @@ class _Highs:
         if status == state.kUnboundedOrInfeasible:
             model.setOptionValue("presolve", "off")
             model.run()
-            model.setOptionValue("presolve", "choose")
+            model.setOptionValue("presolve", "off" if self.is_integer else "choose")
             info, status = model.getInfo(), model.getModelStatus()
         if status == state.kInfeasible:
             return None, np.nan, np.inf, "infeasible", None

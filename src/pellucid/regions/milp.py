@@ -400,6 +400,8 @@ def enumerate_milp(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequen
                 reason = f"max_regions={max_regions} were found"
             else:
                 found = program.minimise([], [], max_seconds=left, solver=solver)
+                if found.status == "infeasible" and solver == "highs":         # one verdict of HiGHS is not enough
+                    found = program.minimise([], [], max_seconds=left, second=True)
                 if found.status == "infeasible":
                     break
                 if found.x is None:
