@@ -81,6 +81,14 @@ def test_a_difference_too_small_for_samples_is_found(engine):
     np.testing.assert_allclose(d.value, 4.5e-3, atol=1e-9)
 
 
+def test_ties_go_to_the_first_class_and_that_is_a_decision_too():
+    # f is tied everywhere and gives class 0; g gives class 1
+    f, g = (relu_network([(np.zeros((2, 2)), b)], "softmax") for b in ([1.0, 1.0], [0.0, 1.0]))
+    d = pel.difference(f, g, BOX)
+    assert d.decisions.status is pel.Status.REFUTED
+    assert d.margin == 0
+
+
 def test_regressions_have_no_classes(rng):
     f, g = (relu_network(random_layers(rng, [2, 4, 1])) for _ in range(2))
     d = pel.difference(f, g, BOX)

@@ -175,6 +175,46 @@ def test_slices_and_constraints_on_them(rng):
         assert best.value - y < 0.1
 
 
+def test_constraints_on_inputs_cut_the_domain(rng):
+    net = relu_network(random_layers(rng, [2, 8, 6, 1]))
+    box = pel.Box([-1, -1], [1, 1])
+    where = [pel.feature(0) >= 0.5, pel.feature(0) + pel.feature(1) <= 0.25]
+    part = pel.maximise(net, 0, box, where)
+    same = pel.maximise(net, 0, box.where([[-1, 0], [1, 1]], [-0.5, 0.25]))
+    np.testing.assert_allclose(part.value, same.value, atol=1e-9)
+    assert part.certificate.figures["regions"] < pel.maximise(net, 0, box).certificate.figures["regions"]
+    edge = pel.maximise(net, 0, box, [pel.feature(0) >= 1])                   # flat
+    np.testing.assert_allclose(edge.value, net(np.column_stack([np.ones(4001), np.linspace(-1, 1, 4001)])).max(), atol=1e-3)
+    for engine in ENGINES:
+        none = pel.maximise(net, 0, box, [pel.feature(0) >= 2], engine=engine)
+        assert none.value is none.witness is None
+        assert none.status is pel.Status.PROVED
+        assert none.gap == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_constraints_without_room_hold_to_rounding(engine, rng):
+    net = relu_network(random_layers(rng, [2, 8, 6, 2]))
+    box = pel.Box([-1, -1], [1, 1])
+    level = float(net(np.zeros((1, 2)))[0, 0])
+    best = pel.maximise(net, 1, box, [pel.output(0) <= level, pel.output(0) >= level], engine=engine)      # a curve
+    assert best.status is pel.Status.PROVED
+    assert best.gap < 1e-5
+    assert abs(best.outputs[0] - level) < 1e-6
+    assert net(np.zeros((1, 2)))[0, 1] <= best.bound
+    constant = relu_network([(np.zeros((1, 2)), np.ones(1))])
+    tight = pel.maximise(constant, pel.feature(0), box, [pel.output(0) <= 1, 0 * pel.output(0) <= 0], engine=engine)
+    np.testing.assert_allclose(tight.value, 1, atol=1e-9)
+
+
+def test_no_time_at_all(rng):
+    net = relu_network(random_layers(rng, [3, 8, 6, 1]))
+    for engine in (*ENGINES, "auto"):
+        answer = pel.maximise(net, 0, pel.Box(-np.ones(3), np.ones(3)), engine=engine, max_seconds=0)
+        assert answer.bound >= net(rng.uniform(-1, 1, (500, 3))).max()
+        assert answer.status is pel.Status.UNKNOWN or answer.gap < 1e-5
+
+
 def test_objectives_and_constraints_by_name(rng):
     net = relu_network(random_layers(rng, [2, 6, 3]), "softmax", feature_names=("age", "income"), class_names=("no", "maybe", "yes"))
     box = pel.Box([0, 0], [1, 2], ("age", "income"))

@@ -1,5 +1,6 @@
 """The chain normal form: what exact engines eat."""
 
+from .backward import Backward as Backward
 from .chain import Chain as Chain
 from .chain import Elementwise as Elementwise
 from .chain import Selection as Selection

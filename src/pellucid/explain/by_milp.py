@@ -12,7 +12,7 @@ from ..errors import Interrupted
 from ..geometry.milp import Optimum, Program
 from ..regions import Encoding, encode
 from ..tolerance import SOLVER
-from .question import Found, Question, Reached
+from .question import NEAR, Found, Question, Reached, best_of
 
 TIGHTENING = 0.3
 """Share of the time that linear programmes for the ranges of units may take, where there is a limit."""
@@ -35,7 +35,8 @@ def by_milp(asked: Question, *, solver: str = "highs") -> Found:
     lower, upper = domain.bounds
     program = Program()
     u = program.add(domain.dim, lower, upper)
-    program.constrain(G, u, -np.inf, h)
+    oblique = (G != 0).sum(axis=1) > 1              # the others are the bounds of u
+    program.constrain(G[oblique], u, -np.inf, h[oblique])
     _whole(program, asked, u)
     _in_hull(program, asked, u)
     direction, offset = asked.in_u()
@@ -108,16 +109,16 @@ def _found(asked, program: Program, encoding: Encoding, best: Optimum, cost, col
              "that is in it")
     if best.status == "infeasible":
         return Found(None, np.nan, -np.inf, True, True, "", terms, figures)
-    point = _polished(asked, program, encoding, best, cost, columns, margins) if best.x is not None else None
-    x, value = point if point is not None else (None, np.nan)
+    x = _polished(asked, program, encoding, best, cost, columns, margins) if best.x is not None else None
+    value, excess = (float(v[0]) for v in asked.values(x[None])) if x is not None else (float("nan"), 0.0)
     bound = min(best.bound + margin, asked.interval_bound())
-    figures["excess"] = 0.0 if x is None else max(0.0, float(asked.values(x[None])[1][0]))
+    figures["excess"] = max(0.0, excess)
     done = best.status == "optimal"
     reason = "" if done else "max_seconds ran out"
     return Found(x, value, max(bound, value) if x is not None else bound, False, done, reason, terms, figures)
 
 
-def _polished(asked: Question, program: Program, encoding: Encoding, best: Optimum, cost, columns, margins):
+def _polished(asked: Question, program: Program, encoding: Encoding, best: Optimum, cost, columns, margins) -> np.ndarray:
     """The best point with the code that was found, by a linear programme; first with room inside the rows, then without."""
     held = program.copy()
     encoding.fix(held, encoding.code(best.x))
@@ -137,11 +138,13 @@ def _polished(asked: Question, program: Program, encoding: Encoding, best: Optim
             tries.append(found.x[encoding.inputs])
     X = asked.points(np.array(tries))
     values, excess = asked.values(X)
-    allowed = max(0.0, float(margins[1:].max(initial=0.0)))
-    keeps = excess <= 0 if (excess <= 0).any() else excess <= max(excess.min(), allowed)
-    keeps = np.flatnonzero(keeps)
-    k = keeps[np.argmax(values[keeps])]
-    return X[k], float(values[k])
+    for allowed in (0.0, float(margins[1:].max(initial=0.0))):
+        k = best_of(values, excess, allowed)
+        if k is not None and best.value - values[k] <= NEAR * (1 + abs(best.value)):
+            return X[k]
+    k = best_of(values, excess, max(0.0, float(excess.min())))
+    assert k is not None, "bug: some point misses the rows least"
+    return X[k]
 
 
 def solver_margin(encoding: Encoding) -> np.ndarray:

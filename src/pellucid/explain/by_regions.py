@@ -12,7 +12,7 @@ from ..chain import UNIT, Chain, Rounding, Selection, deviation, deviation_bound
 from ..errors import Interrupted
 from ..geometry import Slice
 from ..regions import Progress, Table, enumerate_search, support, unpack_codes
-from .question import Found, Question, Reached
+from .question import NEAR, Found, Question, Reached, best_of
 
 SHARP = 20_000
 """Regions whose models get an error bound of their own; the others are far from the optimum, or share the wide one."""
@@ -28,6 +28,10 @@ AUTO_SHARE = 0.5
 
 AUTO_BYTES = 1 << 30
 """And how much memory."""
+
+ROOM = 1e-11
+"""How far inside their constraints points are looked for first, relative to the size of these: a hundred times what the simplex may
+overstep a row by."""
 
 LOOKED_AT = 64
 """Regions whose best points are tried on the network itself."""
@@ -137,8 +141,9 @@ def by_regions(asked: Question, explored: Explored) -> Found:
     figures = explored.figures | {"model error": error, "seconds": asked.seconds}
     if best is None:
         return Found(None, float("nan"), bound, bound == -np.inf, True, "", _TERMS, figures)
-    figures["excess"] = max(0.0, float(asked.values(best[0][None])[1][0]))
-    return Found(best[0], best[1], max(bound, best[1]), False, True, "", _TERMS, figures)
+    value, excess = (float(v[0]) for v in asked.values(best[0][None]))
+    figures["excess"] = max(0.0, excess)
+    return Found(best[0], value, max(bound, value), False, True, "", _TERMS, figures)
 
 
 def _candidates(bounds, possible, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -160,14 +165,18 @@ def _sharp(asked: Question, explored: Explored, chosen, direction, offset, size)
     if not len(kept):
         return -np.inf, 0.0, None
     bounds = bounds[kept] + error[kept, 0]
-    order, best = kept[np.argsort(-bounds, kind="stable")][:LOOKED_AT], None
-    for room in (-1.0, 0.0) if len(asked.rows) else (0.0,):     # first strictly inside the rows, so that the network agrees
-        _, values, points = explored.solve(coef[order], intercept[order], room * error[order, 1:], chosen[order], False)
-        allowed = float(error[order, 1:].max()) if room == 0 and best is None and len(asked.rows) else 0.0      # where they leave no room
-        found = _attained(asked, points, values, np.arange(len(order)), allowed)
+    top, order = float(bounds.max()), kept[np.argsort(-bounds, kind="stable")][:LOOKED_AT]
+    best = None
+    for room in (-1.0, 0.0, 1.0) if len(asked.rows) else (0.0,):
+        # first strictly inside the rows, so that the network agrees; then on them, to rounding, where they leave no room
+        slack = np.maximum(error[order, 1:], ROOM * (1 + size[1:]))
+        _, values, points = explored.solve(coef[order], intercept[order], room * slack, chosen[order], False)
+        found = _attained(asked, points, values, np.arange(len(order)), 0.0 if room < 0 else 2 * float(slack.max(initial=0.0)))
         if found is not None and (best is None or found[1] > best[1]):
             best = found
-    return float(bounds.max()), float(error[kept, 0].max()), best
+        if best is not None and top - best[1] <= NEAR * (1 + abs(top)):
+            break
+    return top, float(error[kept, 0].max()), best
 
 
 def _attained(asked: Question, points, values, among, allowed: float = 0.0) -> tuple[np.ndarray, float] | None:
@@ -181,10 +190,5 @@ def _best_point(asked: Question, u: np.ndarray, allowed: float = 0.0) -> tuple[n
         return None
     X = asked.points(u)
     values, excess = asked.values(X)
-    keeps = np.flatnonzero(excess <= 0)
-    if not len(keeps):
-        keeps = np.flatnonzero(excess <= allowed)
-    if not len(keeps):
-        return None
-    k = keeps[np.argmax(values[keeps])]
-    return X[k], float(values[k])
+    k = best_of(values, excess, allowed)
+    return None if k is None else (X[k], float(values[k]))

@@ -36,7 +36,7 @@ class Difference(Answer):
     above, below: (c,) the largest f_k - g_k and g_k - f_k; above_at, below_at: (c, d) where; gaps: (c,) of the larger.
     decisions: the claim that both networks give the same class everywhere: PROVED, REFUTED at `disagreement` (d,), or UNKNOWN;
     None where they give no classes. margin: at the disagreement, how far the two are from agreeing: the smaller of
-    f_a - f_b and g_b - g_a, with a the class that f gives there and b that of g; nan where there is none.
+    f_a - f_b and g_b - g_a, with a the class that f gives there and b that of g (0 at a tie); nan where there is none.
     """
 
     bound: float
@@ -203,19 +203,20 @@ class _Pair:
         X = self.plane.point(u)
         margin = self._margins(X)
         k = int(np.argmax(margin))
-        return (X[k], float(margin[k])) if margin[k] > 0 else None
+        return (X[k], float(margin[k])) if margin[k] >= 0 else None
 
     def _disagreement(self, x: np.ndarray) -> float | None:
         margin = float(self._margins(x[None])[0])
-        return margin if margin > 0 else None
+        return margin if margin >= 0 else None
 
     def _margins(self, X: np.ndarray) -> np.ndarray:
-        """(n,) how far the classes of both are from agreeing; 0 where they agree."""
+        """(n,) how far the classes of both are from agreeing, 0 where one of them is tied; -1 where they agree."""
         y, z = self.f(X), self.g(X)
+        differ = self.f.decide(X) != self.g.decide(X)
         if y.shape[1] == 1:
-            return np.where((y[:, 0] >= 0) != (z[:, 0] >= 0), np.minimum(np.abs(y[:, 0]), np.abs(z[:, 0])), 0.0)
+            return np.where(differ, np.minimum(np.abs(y[:, 0]), np.abs(z[:, 0])), -1.0)
         row, a, b = np.arange(len(y)), y.argmax(axis=1), z.argmax(axis=1)
-        return np.where(a != b, np.minimum(y[row, a] - y[row, b], z[row, b] - z[row, a]), 0.0)
+        return np.where(differ, np.minimum(y[row, a] - y[row, b], z[row, b] - z[row, a]), -1.0)
 
 
 def _both(first: Rows, second: Rows) -> Rows:

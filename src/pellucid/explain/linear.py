@@ -164,7 +164,8 @@ def rows_of(net: Network, where) -> Rows:
     rows = Rows(np.vstack(C), np.vstack(Q), np.concatenate(b))
     if not (np.isfinite(rows.C).all() and np.isfinite(rows.Q).all() and np.isfinite(rows.b).all()):
         raise DataError("where: numbers must be finite")
-    return rows
+    says = rows.C.any(axis=1) | rows.Q.any(axis=1) | (rows.b < 0)       # not 0 <= b
+    return Rows(rows.C[says], rows.Q[says], rows.b[says])
 
 
 def _matrix(value, m: int, n: int, what: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..regions.search import MAX_DIM
 from .answer import Answer
 from .by_milp import by_milp
 from .by_regions import Explored, by_regions, explore, explore_if_cheap
-from .linear import Linear, Objective, columns_of, objective_of, rows_of
+from .linear import Linear, Objective, Rows, columns_of, objective_of, rows_of
 from .question import Found, Question, Reached
 
 if TYPE_CHECKING:
@@ -96,9 +96,24 @@ def _question(net: Network, goal: Objective, domain, where, integer, one_hot, ma
     if max_seconds is not None and not max_seconds >= 0:
         raise ValueError(f"max_seconds={max_seconds}: a budget cannot be negative")
     plane, hull = _plane(domain, net.feature_names)
-    groups = tuple(columns_of(net, group) for group in one_hot)
+    rows, groups = rows_of(net, where), tuple(columns_of(net, group) for group in one_hot)
+    plane = _cut(plane, rows)
     deadline = np.inf if max_seconds is None else time.perf_counter() + max_seconds
-    return Question(chain_of(net), net, plane, goal, rows_of(net, where), columns_of(net, integer), groups, hull, deadline, progress)
+    return Question(chain_of(net), net, plane, goal, rows, columns_of(net, integer), groups, hull, deadline, progress)
+
+
+def _cut(plane: Slice, rows: Rows) -> Slice:
+    """The part that keeps the constraints on inputs alone, so that there are fewer regions; the whole where that has no interior."""
+    _ = plane.bounds                         # DomainError where it is empty or unbounded
+    alone = ~rows.C.any(axis=1)
+    if not alone.any():
+        return plane
+    try:
+        part = plane.where(rows.Q[alone], rows.b[alone])
+        _ = part.bounds
+    except DomainError:
+        return plane                         # no point, or a flat set of them: the rows say so
+    return part
 
 
 def _check_network(net) -> None:
@@ -130,7 +145,6 @@ def largest(asked: Question, engine: str = "auto", *, threads: int | None = None
     """By the engine asked for; "auto" explores as far as that is cheap, and goes over to mixed-integer programming."""
     if engine not in ("auto", "regions", "milp"):
         raise ValueError(f"engine='{engine}': there are 'auto', 'regions' and 'milp'")
-    _ = asked.domain.bounds                  # DomainError where it is empty or unbounded
     if engine == "regions":
         _check_regions(asked)
     if engine == "milp" or not asked.is_continuous or asked.domain.dim > MAX_DIM:

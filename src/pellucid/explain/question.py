@@ -96,6 +96,21 @@ class Question:
         return x
 
 
+NEAR = 1e-6
+"""A point as near as this to the bound, relative, is good enough: no better one is looked for at the cost of the constraints."""
+
+
+def best_of(values: np.ndarray, excess: np.ndarray, allowed: float = 0.0) -> int | None:
+    """The best of points that miss no row by more than `allowed`; one that misses none, if it is as good within NEAR."""
+    keeps = np.flatnonzero(excess <= allowed)
+    if not len(keeps):
+        return None
+    top = values[keeps].max()
+    strictly = keeps[(excess[keeps] <= 0) & (values[keeps] >= top - NEAR * (1 + abs(top)))]
+    among = strictly if len(strictly) else keeps
+    return int(among[np.argmax(values[among])])
+
+
 @dataclass(frozen=True, eq=False)
 class Found:
     """What an engine answers to a Question.

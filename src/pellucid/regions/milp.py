@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from ..chain import Chain, Elementwise, Selection, Stage, local_maps, unit_maps
+from ..chain import Backward, Chain, Elementwise, Selection, Stage, local_maps, unit_maps
 from ..chain.intervals import phi_image
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import bounding_box
@@ -103,7 +103,7 @@ def encode(chain: Chain, program: Program, inputs: np.ndarray, lower: np.ndarray
     """Add the network to a programme: every point of it with inputs in [lower, upper] is a network input with its outputs.
 
     Needs     inputs: columns of the programme, one for each input of the chain; lower, upper: finite bounds of them. tighten:
-              "intervals", or "lp": the range of each undecided unit over the linear relaxation of all that is in the
+              "intervals", or "lp": by linear bounds (CROWN), then over the linear relaxation of all that is in the
               programme (further constraints on the inputs are used if they are there already); max_seconds ends that early.
               bounds: (lower, upper) for each stage and the outputs, where the caller knows some.
     Gives     Encoding. A unit whose range meets no breakpoint gets no binary.
@@ -135,6 +135,7 @@ class _Encoder:
         d = len(inputs)
         self.S, self.s = sp.csr_array((np.ones(d), (np.arange(d), inputs)), shape=(d, program.n_columns)), np.zeros(d)
         self.low, self.up = lower, upper
+        self.backward = Backward(lower, upper)
         self.pieces: list[np.ndarray] = []
         self.least: list[np.ndarray] = []
         self.bounds: list[Bounds] = []
@@ -151,11 +152,14 @@ class _Encoder:
         else:
             self._selection(stage.phi, Z, z, low, up)
         self.post.append((self.S, self.s))
+        self.backward.push(stage, low, up)
         self.low, self.up = _widened(*phi_image(stage.phi, low, up))
 
     def outputs(self, chain: Chain, known: Bounds | None) -> np.ndarray:
         Z, z = self._through(chain.A, chain.a)
         low, up = _meet(_widened(*_interval(chain.A, chain.a, self.low, self.up)), known)
+        if self.tight:
+            low, up = self._linear(chain, low, up, np.arange(len(low)))
         self.bounds.append((low, up))
         return self._columns(Z, z, low, up)
 
@@ -164,7 +168,17 @@ class _Encoder:
         low, up = _meet(_widened(*_interval(stage.A, stage.a, self.low, self.up)), known)
         if not self.tight:
             return low, up
+        low, up = self._linear(stage, low, up, _undecided(stage.phi, low, up))
         return self._by_programmes(Z, z, low, up, _undecided(stage.phi, low, up))
+
+    def _linear(self, layer: Stage | Chain, low, up, rows) -> Bounds:
+        """The ranges of rows by linear bounds, backwards: cheap, and the programmes have less to do."""
+        if not len(rows) or not self.backward.stages:
+            return low, up
+        found = _widened(*self.backward.bounds(layer, rows))
+        low, up = low.copy(), up.copy()
+        low[rows], up[rows] = _meet((low[rows], up[rows]), found)
+        return low, up
 
     def _by_programmes(self, Z, z, low, up, rows) -> Bounds:
         """The ranges of rows over the linear relaxation; each from multipliers, so a bound whatever the solver's state."""
