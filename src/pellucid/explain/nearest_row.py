@@ -178,6 +178,9 @@ class _Search:
             row = self._euclidean(found, self.distance.x, more) if self.distance.p == 2 else self._linear(found, more)
             if row is None:
                 break
+            for k in self._stays(found):                                # exactly as they are, not to a solver's tolerance
+                C = self.distance.space.features[k].columns
+                row[C] = self.distance.x[C]
             last = row
             kept = self._checked(row)
             if kept is not None:
@@ -219,7 +222,7 @@ class _Search:
                 program.bound(self.objective.columns, 0.0, least.value * (1 + SOLVER) + SOLVER)
             again = program.minimise(np.ones(len(moved)), moved)
             least = again if again.x is not None else least
-        return least.x[self.columns.x]
+        return least.x[self.columns.x].copy()
 
     def _fixed(self, found: Optimum) -> Program:
         program = self.program.copy()
