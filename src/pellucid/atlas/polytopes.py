@@ -9,7 +9,7 @@ import numpy as np
 from ..chain import Elementwise, unit_intervals
 from ..errors import DomainError
 from ..graph.network import logit
-from ..regions import Facets, column_bits, facets, match_codes, pack_codes
+from ..regions import Facets, chebyshev, column_bits, facets, match_codes, pack_codes
 from ..tolerance import ON_FACE, ROUNDING_FACTOR
 from .neighbours import border_label, face_label
 
@@ -29,6 +29,17 @@ def facets_of(atlas: Atlas, rows, *, beyond: bool = False) -> Facets:
     G, h, _ = atlas.domain.constraints
     return facets(atlas.chain_u, G, h, atlas.cells, rows=np.asarray(rows), floors=atlas._floors,
                   split=split_of(atlas.network, atlas.by, atlas.threshold), neighbours=beyond)
+
+
+def widths_of(atlas: Atlas, codes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Radius of the largest ball in each code's polytope, relative to the domain's shortest side; infinite where it is not found."""
+    G, h, _ = atlas.domain.constraints
+    lower, upper = atlas.domain.bounds
+    try:
+        _, radii = chebyshev(atlas.chain_u, G, h, (codes, points), floors=atlas._floors)
+    except RuntimeError:
+        return np.full(len(codes), np.inf)
+    return radii / (upper - lower).min()
 
 
 def facet_words(atlas: Atlas, found: Facets) -> list[str]:
