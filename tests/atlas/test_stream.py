@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import threading
 
 import numpy as np
 import pandas as pd
@@ -182,22 +181,18 @@ def test_no_time_gives_no_regions_and_little_time_comes_to_the_end_at_last(rng, 
         pel.resume(tmp_path / "atlas", max_seconds=-1)
 
 
-def forever(work):
-    for i in range(1000):
-        work(i)
-
-
 def test_ctrl_c_keeps_what_was_found(rng, tmp_path):
     net, box = question(4)
     whole = pel.linear_regions(net, box, by="class")
-    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(pel.Interrupted) as stop:
-            forever(lambda i: pel.linear_regions(net, box, by="class", to=tmp_path / str(i), max_bytes=20_000))
-    finally:
-        timer.cancel()
+
+    def press(progress):
+        if progress.share > 0.2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(pel.Interrupted) as stop:
+        pel.linear_regions(net, box, by="class", to=tmp_path / "atlas", max_bytes=20_000, progress=press)
     assert isinstance(stop.value.partial, pel.StreamedAtlas)
+    assert 0 < len(stop.value.partial) < len(whole)
     same_atlas(pel.resume(stop.value.partial.path), whole, rng)
 
 
