@@ -56,12 +56,13 @@ def test_budgets_may_be_whole_floats_and_infinite(net):
 
 # ---- the native core by itself
 def planar(chain, **changes):
-    given = {"polygon": SQUARE, "floors": [np.zeros(4), np.zeros(1)], "factor": 16.0, "geometric": 1e-10, "mode": "none",
-             "thresholds": np.zeros(0), "rows": 100, "seconds": 1.0, "bytes": 10**9, "threads": 1} | changes
+    given = {"polygon": SQUARE, "frame": np.zeros(0), "floors": [np.zeros(4), np.zeros(1)], "factor": 16.0, "geometric": 1e-10,
+             "mode": "none", "thresholds": np.zeros(0), "rows": 100, "seconds": 1.0, "bytes": 10**9, "threads": 1} | changes
     return _core.planar_run(native_chain(chain), *given.values())
 
 
 @pytest.mark.parametrize("changes", [
+    {"frame": np.zeros(3)},
     {"rows": -1}, {"bytes": -1}, {"seconds": -1.0}, {"seconds": np.nan}, {"threads": 0}, {"threads": -1}, {"factor": -1.0},
     {"factor": np.nan}, {"geometric": -1e-9}, {"geometric": np.nan}, {"geometric": 1.0}, {"mode": "classes"}, {"mode": "top2"},
     {"mode": "labels"}, {"mode": "labels", "thresholds": np.zeros(2)}, {"floors": [np.zeros(4)]}, {"floors": [np.zeros(3), np.zeros(1)]},

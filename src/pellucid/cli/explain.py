@@ -46,7 +46,7 @@ def explain(
     max_regions: o.MaxRegions = 300_000,
     max_seconds: o.MaxSeconds = None,
     proof_seconds: Annotated[float, o.option("--proof-seconds", min=0.0, panel=o.BUDGET, help="About how long to spend on what is proved "
-                                             "beside the map: one row, and all features; 0 leaves it out.")] = 30.0,
+                                             "beside the map: one row, and all features; 0 leaves it out.")] = 15.0,
     threads: o.Threads = None,
     quiet: o.Quiet = False,
     debug: o.Debug = False,

@@ -45,7 +45,7 @@ class Proofs:
     missing: dict[str, str]
 
 
-def prove(question: Question, output: int | str, versus: int | str | None, *, max_seconds: float = 30.0,
+def prove(question: Question, output: int | str, versus: int | str | None, *, max_seconds: float = 15.0,
           threads: int | None = None) -> Proofs:
     """Explain the row that the plane goes through, else the one nearest to it; then the whole box, in about max_seconds."""
     net, box, missing = question.network, question.plane.box, {}
@@ -73,7 +73,7 @@ def prove(question: Question, output: int | str, versus: int | str | None, *, ma
         return counterfactual(net, x, domain=around, integer=whole, max_seconds=left / 2)
 
     def totals(left: float) -> Importance | None:
-        atlas = linear_regions(net, box, max_regions=MOST_REGIONS, max_seconds=left / 2, threads=threads)
+        atlas = linear_regions(net, box, max_regions=MOST_REGIONS, max_seconds=left / 3, threads=threads)
         if not atlas.is_complete:
             missing["importance"] = (f"the ranges of all {atlas.domain.dim} features that move hold more regions than were looked for "
                                      f"({atlas.n_regions:,} were found)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..certificate import Status
 from ..explain import TippingPoints
 from .findings import quantity_name
 from .study import Study
@@ -194,7 +195,7 @@ def facets_table(study: Study) -> Table | None:
     frame = study.proofs.local.to_frame("facets")
     decides = "class beyond" in frame
     rows = [(str(r["facet"]), number(float(r["distance"])), str(r["units that change"]),
-             *([r["class beyond"] or "(the domain ends)"] if decides else [])) for _, r in frame.head(FEW_ROWS).iterrows()]
+             *([r["class beyond"] if isinstance(r["class beyond"], str) else "(the domain ends)"] if decides else [])) for _, r in frame.head(FEW_ROWS).iterrows()]
     head = ("facet", "distance", "units that change", *(["class beyond"] if decides else []))
     return Table("Where that model ends, the nearest first" + _cut(len(rows), len(frame), "facets"), head, rows, frozenset({1, 2}))
 
@@ -205,7 +206,8 @@ def changes_table(study: Study) -> Table | None:
     if answer is None or answer.witness is None:
         return None
     rows = [(c.feature, *(v if isinstance(v, str) else number(v) for v in (c.before, c.after))) for c in answer.changes]
-    return Table(f"The least change from '{answer.before}' to '{answer.after}'", ("feature", "from", "to"), rows, frozenset({1, 2}))
+    least = "The least change" if answer.status is Status.PROVED else "The least change found, not proved to be the least,"
+    return Table(f"{least} from '{answer.before}' to '{answer.after}'", ("feature", "from", "to"), rows, frozenset({1, 2}))
 
 
 def monotone_rows(study: Study) -> Table | None:
