@@ -123,9 +123,10 @@ class StreamedAtlas:
         if self.by is None:
             raise AttributeError("this atlas has no classes: make it with linear_regions(..., by='class' or by='top2')")
         rows = [row for part in self.parts for row in part.figures["classes"]]
-        table = pd.DataFrame(rows, columns=["class", "pieces", "volume"]).groupby("class", as_index=False).sum(min_count=1)
+        table = pd.DataFrame(pd.DataFrame(rows, columns=["class", "pieces", "volume"]).groupby("class", as_index=False).sum(min_count=1))
+        volume = table["volume"].to_numpy(dtype=float)
         table["class"] = [self._label(int(k)) for k in table["class"]]
-        return table.drop(columns="volume") if table["volume"].isna().any() else table.assign(share=table["volume"] / self.total_volume)
+        return table.drop(columns="volume") if np.isnan(volume).any() else table.assign(share=volume / self.total_volume)
 
     def _label(self, k: int) -> str:
         if not self.network.is_multilabel:

@@ -194,8 +194,10 @@ def facets_table(study: Study) -> Table | None:
         return None
     frame = study.proofs.local.to_frame("facets")
     decides = "class beyond" in frame
-    rows = [(str(r["facet"]), number(float(r["distance"])), str(r["units that change"]),
-             *([r["class beyond"] if isinstance(r["class beyond"], str) else "(the domain ends)"] if decides else [])) for _, r in frame.head(FEW_ROWS).iterrows()]
+    rows = []
+    for _, r in frame.head(FEW_ROWS).iterrows():
+        beyond = [r["class beyond"] if isinstance(r["class beyond"], str) else "(the domain ends)"] if decides else []
+        rows.append((str(r["facet"]), number(float(r["distance"])), str(r["units that change"]), *beyond))
     head = ("facet", "distance", "units that change", *(["class beyond"] if decides else []))
     return Table("Where that model ends, the nearest first" + _cut(len(rows), len(frame), "facets"), head, rows, frozenset({1, 2}))
 
