@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as o
-from .console import PARTIAL, Console
+from .console import PARTIAL, Console, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,19 @@ Out = Annotated[Path | None, o.option("--out", "-o", shown="FILE", help="Save th
                                       ".parquet (its table).")]
 
 
+def subject_of(console: Console, model: Path, data: Path, target: str | None, class_names: str | None, columns: str | None,
+               drop: str | None, skip_unusable: bool, link: str | None) -> Subject:
+    """The model fitted to the rows of the data, from the options as they were given; what a reader has to know is remarked."""
+    from ..report import read
+
+    with console.step(f"reading {model} and {data}"):
+        subject = read(model, data, target=target, class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
+                       skip_unusable=skip_unusable, link=link)
+    for note in subject.notes:
+        console.remark(f"note: {note}")
+    return subject
+
+
 def domain_of(subject: Subject, fixed: Mapping[str, float], ranges: Mapping[str, tuple[float, float]], trim: float) -> Box:
     """The bounding box of the rows; features of `fixed` stand still."""
     return subject.box(trim=trim, ranges={**ranges, **{name: (value, value) for name, value in fixed.items()}})
@@ -52,7 +65,6 @@ def row_of(subject: Subject, number: int) -> np.ndarray:
 def whole_numbers(subject: Subject, asked: str | None) -> tuple[str, ...]:
     """The features that count: those asked for, or numbers that are whole in every row."""
     from ..report import whole_features
-    from .console import listed
 
     if asked is not None:
         return () if asked == "none" else tuple(listed(asked) or ())

@@ -52,16 +52,11 @@ def counterfactual(
     console = Console(quiet)
     with guarded(console, debug):
         from ..explain import counterfactual as nearest
-        from ..report import read
 
         if norm not in ("0", "1", "2", "inf"):
             raise typer.BadParameter(f"--norm takes 0, 1, 2 or inf, got '{norm}'")
         settled, ranges = settings(fix, range_)
-        with console.step(f"reading {model} and {data}"):
-            subject = read(model, data, target=target, class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
-                           skip_unusable=skip_unusable, link=link)
-        for note in subject.notes:
-            console.remark(f"note: {note}")
+        subject = q.subject_of(console, model, data, target, class_names, columns, drop, skip_unusable, link)
         x = q.row_of(subject, row)
         with console.step("searching the nearest row"):
             answer = nearest(subject.network, x, to, domain=q.stretched(q.domain_of(subject, settled, ranges, trim), x), p=float(norm),

@@ -41,14 +41,9 @@ def fair(
     console = Console(quiet)
     with guarded(console, debug):
         from ..explain import fair as ask
-        from ..report import read
 
         settled, ranges = settings(fix, range_)
-        with console.step(f"reading {model} and {data}"):
-            subject = read(model, data, target=target, class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
-                           skip_unusable=skip_unusable, link=link)
-        for note in subject.notes:
-            console.remark(f"note: {note}")
+        subject = q.subject_of(console, model, data, target, class_names, columns, drop, skip_unusable, link)
         box = q.domain_of(subject, settled, ranges, trim)
         with console.step("comparing decisions"):
             answer = ask(subject.network, listed(protected) or (), box, margin=margin, integer=q.whole_numbers(subject, integer),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from . import asking as q
 from . import options as o
-from .console import Console, guarded, listed, settings
+from .console import Console, guarded, settings
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -41,16 +41,11 @@ def local(
         import typer
 
         from ..explain import local_explanation
-        from ..report import read
 
         if of not in ("weights", "facets"):
             raise typer.BadParameter(f"--of takes weights or facets, got '{of}'")
         settled, ranges = settings(fix, range_)
-        with console.step(f"reading {model} and {data}"):
-            subject = read(model, data, target=target, class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
-                           skip_unusable=skip_unusable, link=link)
-        for note in subject.notes:
-            console.remark(f"note: {note}")
+        subject = q.subject_of(console, model, data, target, class_names, columns, drop, skip_unusable, link)
         x = q.row_of(subject, row)
         with console.step("finding the region"):
             answer = local_explanation(subject.network, x, q.stretched(q.domain_of(subject, settled, ranges, trim), x))

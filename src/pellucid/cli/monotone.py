@@ -8,7 +8,7 @@ import typer
 
 from . import asking as q
 from . import options as o
-from .console import Console, guarded, listed, settings
+from .console import Console, guarded, settings
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -51,16 +51,11 @@ def monotone(
     with guarded(console, debug):
         from ..explain import monotone as ask_one
         from ..explain import monotone_table
-        from ..report import read
 
         if direction not in (None, "up", "down"):
             raise typer.BadParameter(f"--direction takes up or down, got '{direction}'")
         settled, ranges = settings(fix, range_)
-        with console.step(f"reading {model} and {data}"):
-            subject = read(model, data, target=target, class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
-                           skip_unusable=skip_unusable, link=link)
-        for note in subject.notes:
-            console.remark(f"note: {note}")
+        subject = q.subject_of(console, model, data, target, class_names, columns, drop, skip_unusable, link)
         net, box = subject.network, q.domain_of(subject, settled, ranges, trim)
         what = {"of": of, "output": net.output_names[-1] if output is None else output, "versus": versus, "direction": direction,
                 "max_regions": max_regions, "max_seconds": max_seconds, "threads": threads}

@@ -8,7 +8,7 @@ import typer
 
 from . import asking as q
 from . import options as o
-from .console import Console, guarded, listed, settings
+from .console import Console, guarded, settings
 
 if TYPE_CHECKING:
     from ..explain import Constraint, Linear
@@ -52,17 +52,12 @@ def query(
     console = Console(quiet)
     with guarded(console, debug):
         from .. import explain
-        from ..report import read
         from .expressions import constraint, expression
 
         if sum(asked is not None for asked in (maximise, minimise, given)) != 1:
             raise typer.BadParameter("give one of --maximise, --minimise and --given")
         settled, ranges = settings(fix, range_)
-        with console.step(f"reading {model} and {data}"):
-            subject = read(model, data, target=target, class_names=listed(class_names), columns=listed(columns), drop=listed(drop) or (),
-                           skip_unusable=skip_unusable, link=link)
-        for note in subject.notes:
-            console.remark(f"note: {note}")
+        subject = q.subject_of(console, model, data, target, class_names, columns, drop, skip_unusable, link)
         net, box = subject.network, q.domain_of(subject, settled, ranges, trim)
         conditions = [constraint(net, text) for text in where or ()]
         if given is not None:
