@@ -53,6 +53,13 @@ def test_the_verdict_is_that_of_the_complete_atlas_of_both(block):
     assert len(verdicts) == 2 or block > 1
 
 
+def test_optima_that_one_run_of_a_solver_loses_are_found():
+    """HiGHS 1.15.1 without presolve calls 0.2307 the largest lead."""
+    layers, net, box, own, pairs, asked = drawn(22)
+    found = pel.fair(net, 0, box, strongest=True, **asked)
+    assert found.lead == pytest.approx(brute.largest_lead(layers, box.lower, box.upper, own, pairs), abs=1e-6)
+
+
 def test_a_margin_forgives_decisions_that_hardly_lead():
     # logit = x + 0.2 sex: decisions change where |x| < 0.2, led by 0.1 at most
     net = relu_network([(np.array([[1.0, 0.2]]), np.array([-0.1]))], "sigmoid", feature_names=("x", "sex"))

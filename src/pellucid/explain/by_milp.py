@@ -54,25 +54,11 @@ def by_milp(asked: Question, *, solver: str = "highs") -> Found:
     program.constrain(rows, np.append(u, y[1:]), -np.inf, -offset[1:])
     cost, columns = np.append(direction[0], 1.0), np.append(u, y[:1])
     try:
-        best = _twice(asked, program, cost, columns, offset[0], solver)
+        left = None if np.isinf(asked.deadline) else max(asked.left, 0.01)
+        best = program.maximise_twice(cost, columns, offset=offset[0], max_seconds=left, solver=solver, stop=_watch(asked))
     except Interrupted as stop:
         raise Interrupted(_found(asked, program, encoding, stop.partial, cost, columns, solver)) from None
     return _guarded(asked, _found(asked, program, encoding, best, cost, columns, solver))
-
-
-def _twice(asked: Question, program: Program, cost, columns, offset: float, solver: str) -> Optimum:
-    """The larger of two answers by HiGHS with different settings: its faults are lost optima, so the larger bound is right."""
-    runs = []
-    for second in (False, True) if solver == "highs" else (False,):
-        runs.append(program.maximise(cost, columns, offset=offset, solver=solver, stop=_watch(asked), second=second,
-                                     max_seconds=None if np.isinf(asked.deadline) else max(asked.left, 0.01)))
-    found = [r for r in runs if r.status != "infeasible"]
-    if not found:
-        return runs[0]
-    bound, points = max(r.bound for r in found), [r for r in found if r.x is not None]
-    best = max(points, key=lambda r: r.value) if points else found[0]
-    status = "optimal" if all(r.status != "limit" for r in runs) else "limit"
-    return replace(best, bound=bound, status=status, gap=abs(best.value - bound) if points else np.inf)
 
 
 def _guarded(asked: Question, found: Found) -> Found:

@@ -152,8 +152,8 @@ class _Search:
     def _solve(self, cost: np.ndarray | None = None) -> Optimum:
         self.programmes += 1
         cost = self.objective.cost if cost is None else cost
-        return self.clock.solved(lambda: self.program.minimise(cost, self.objective.columns, max_seconds=self.clock.left,
-                                                               solver=self.solver))
+        return self.clock.solved(lambda: self.program.minimise_twice(cost, self.objective.columns, max_seconds=self.clock.left,
+                                                                     solver=self.solver))
 
     def _closed(self, row: np.ndarray, bound: float) -> bool:
         value = self.distance(row)

@@ -179,7 +179,7 @@ def _compare(task: Comparison, one: Space, two: Space, least: float) -> tuple[Op
     def stop(value: float, bound: float) -> bool:
         return -np.inf < bound <= task.enough or (value > task.enough and not task.strongest)
 
-    found = task.clock.solved(lambda: program.maximise(np.ones(1), lead, max_seconds=task.clock.left, stop=stop, solver=task.solver))
+    found = task.clock.solved(lambda: program.maximise_twice(np.ones(1), lead, max_seconds=task.clock.left, stop=stop, solver=task.solver))
     if found.x is None:
         return found, None
     return found, _pair(task, program, found, x, y, one, two, lead)

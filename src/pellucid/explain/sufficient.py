@@ -186,7 +186,7 @@ class _Freeing:
                 break
             hit = [columns[k] for k in self._fewer(found.row)]
             program.constrain(np.ones((1, len(hit))), hit, 1.0, np.inf)
-            best = self.clock.solved(lambda: program.minimise(np.ones(len(moving)), np.array(list(columns.values()))))
+            best = self.clock.solved(lambda: program.minimise_twice(np.ones(len(moving)), np.array(list(columns.values()))))
             if best.x is None or best.status != "optimal":
                 found = replace(found, row=None, complete=False, reason=self.clock.reason)
                 break

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import current_thread, main_thread
 
 import numpy as np
@@ -148,6 +148,34 @@ class Program:
         except Interrupted as partial:
             raise Interrupted(_turned(partial.partial)) from None
 
+    def minimise_twice(self, c, columns, *, offset: float = 0.0, max_seconds: float | None = None, solver: str = "highs",
+                       stop: Stop | None = None) -> Optimum:
+        """`minimise`, asked of HiGHS with two settings: the lower bound and the better point of both answers.
+
+        Infeasible only where both say so, "limit" where either was stopped. HiGHS's faults are lost optima, which its two settings
+        have not been seen to share (design/milp-presolve.md); other solvers are asked once.
+        """
+        first = self.minimise(c, columns, offset=offset, max_seconds=max_seconds, solver=solver, stop=stop)
+        if solver != "highs" or not self.integer.any() or first.status == "unbounded":
+            return first
+        left = None if max_seconds is None else max(max_seconds - first.seconds, 0.0)
+        try:
+            other = self.minimise(c, columns, offset=offset, max_seconds=left, solver=solver, stop=stop, second=True)
+        except Interrupted as end:
+            other = end.partial
+            raise Interrupted(_joined(first, other)) from None
+        return _joined(first, other)
+
+    def maximise_twice(self, c, columns, *, offset: float = 0.0, max_seconds: float | None = None, solver: str = "highs",
+                       stop: Stop | None = None) -> Optimum:
+        """The same for the largest."""
+        turned = None if stop is None else (lambda value, bound: stop(-value, -bound))
+        try:
+            return _turned(self.minimise_twice(-np.asarray(c, float), columns, offset=-offset, max_seconds=max_seconds, solver=solver,
+                                               stop=turned))
+        except Interrupted as partial:
+            raise Interrupted(_turned(partial.partial)) from None
+
     def proved_bound(self, c, columns, duals: np.ndarray, *, offset: float = 0.0) -> float:
         """A lower bound of c . x + offset over the programme, by multipliers of its rows; valid for any multipliers.
 
@@ -195,6 +223,19 @@ class Program:
 def _optimum(found: _Found, seconds: float) -> Optimum:
     x, value, bound, status, duals = found
     return Optimum(x, value, bound, status, seconds, float(abs(value - bound)) if x is not None else np.inf, duals)
+
+
+def _joined(one: Optimum, two: Optimum) -> Optimum:
+    """What two answers to one question say together: neither's bound is trusted beyond the other's."""
+    seconds = one.seconds + two.seconds
+    feasible = [o for o in (one, two) if o.status != "infeasible"]
+    if not feasible:
+        return replace(one, seconds=seconds)
+    points = [o for o in feasible if o.x is not None]
+    best = min(points, key=lambda o: o.value) if points else feasible[0]
+    bound = min(o.bound for o in feasible)
+    status = "optimal" if all(o.status in ("optimal", "infeasible") for o in (one, two)) else "limit"
+    return replace(best, bound=bound, status=status, seconds=seconds, gap=abs(best.value - bound) if points else np.inf)
 
 
 def _turned(least: Optimum) -> Optimum:
