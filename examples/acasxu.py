@@ -59,7 +59,7 @@ def main(folder: Path = DATA) -> pd.DataFrame | None:
         for k in (3, 4):
             box, where = read_property(folder / f"prop_{k}.vnnlib")
             rows.append({"network": model.stem.split("_batch")[0].removeprefix("ACASXU_run2a_"), "property": k} | decide(net, box, where))
-            print(rows[-1], flush=True)
+            print(f"network {rows[-1]['network']}, property {rows[-1]['property']}: {rows[-1]['verdict']}", flush=True)
     table = pd.DataFrame(rows)
     print(table.drop(columns="counterexample").to_string(index=False))
     return table

@@ -172,7 +172,17 @@ def test_regions_are_the_exact_ones(kind, d, rounds):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
 def test_it_equals_the_search_engine(kind):
-    for d in range(1, 8):
+    agree_with_search(kind, range(1, 8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_it_equals_the_search_engine_in_eight_dimensions(kind):
+    agree_with_search(kind, [8])
+
+
+def agree_with_search(kind, dims):
+    for d in dims:
         for seed in range(2):
             rng = np.random.default_rng([KINDS.index(kind), d, 100 + seed])
             chain, split = kind(rng, d), SPLITS[(d + seed) % 2]
