@@ -1,0 +1,1 @@
+"""Sound bounds of outputs over balls and boxes, for networks of any size (torch)."""
