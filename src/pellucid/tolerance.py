@@ -82,3 +82,12 @@ PROVED_GAP = 1e-6
 LP_ROOM = 1e-9
 """What a bound by linear programming has to clear, relative. Its multipliers are checked by weak duality, so that the solver's own
 tolerances do not count and only the rounding of short sums is left."""
+
+ON_BREAKPOINT = 1e-12
+"""Rows of data: how near to its breakpoint a unit counts as on it, relative to the sizes of the terms that it adds up. Some thousand
+roundings, so that a constant unit that roundings push off its breakpoint is recognised; of rows that are not on a face by construction
+about one in 1e9 comes so near, and is only looked at more closely."""
+
+CONSTANT_UNIT = 1e-12
+"""A unit whose slope over a region is below this, relative to the largest slope of its layer there, counts as constant: a sum that
+cancels leaves a few roundings."""
