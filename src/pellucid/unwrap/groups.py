@@ -129,7 +129,8 @@ def _words(chain: Chain) -> int:
 def largest_first(columns: dict[str, np.ndarray | None], labels: np.ndarray | None, faces: FaceRows) -> Groups:
     """Groups in order of size, then of the first row; the columns are used up, one after the other."""
     count, first = columns["count"], columns["first"]
-    assert count is not None and first is not None
+    assert count is not None
+    assert first is not None
     if np.any((count[1:] > count[:-1]) | ((count[1:] == count[:-1]) & (first[1:] < first[:-1]))):
         order = np.lexsort((first, -count))
         del count, first
