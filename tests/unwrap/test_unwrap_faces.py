@@ -1,5 +1,7 @@
 """Rows that lie on faces are in the region that `locate` of an atlas answers (SPEC 2)."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ def test_rows_on_faces_by_construction_are_in_a_region_that_holds_them(seed, lay
     rng = np.random.default_rng(seed)
     sizes = [2, *rng.integers(1, 5, layers), 1]
     net = relu_network([(rng.integers(-2, 3, size=(o, i)), np.zeros(o) if zero_bias else rng.integers(-1, 2, size=o))
-                        for i, o in zip(sizes[:-1], sizes[1:], strict=True)])
+                        for i, o in pairwise(sizes)])
     X = rng.integers(-3, 4, size=(25, 2)).astype(float)
     u = unwrapped(net, X, np.zeros(25))
     atlas = pel.linear_regions(net, pel.Box([-4, -4], [4, 4]))

@@ -33,7 +33,7 @@ def test_every_kind_of_layer_groups_as_a_naive_pass_does(name, rng):
     assert u.exactness_.largest < 1e-9
 
 
-@given(st.integers(0, 10**6), st.lists(st.integers(1, 7), min_size=0, max_size=3), st.integers(1, 5), st.integers(1, 10), st.integers(1, 60))
+@given(st.integers(0, 10**6), st.lists(st.integers(1, 7), max_size=3), st.integers(1, 5), st.integers(1, 10), st.integers(1, 60))
 def test_random_networks_group_as_a_naive_pass_does(seed, hidden, d, c, n):
     net = random_net(seed, (d, *hidden, c), "softmax" if c > 1 else "sigmoid")
     X, y = rows(net, n, seed)
@@ -113,12 +113,12 @@ def test_some_models_are_those_of_all(rng):
 
 # ---- degenerate networks
 def test_no_hidden_layer_is_one_region(rng):
-    net = relu_network([(rng.normal(size=(1, 3)), rng.normal(size=1))], "sigmoid")
+    W = rng.normal(size=(1, 3))
+    net = relu_network([(W, rng.normal(size=1))], "sigmoid")
     X, y = rows(net, 30)
     u = unwrapped(net, X, y)
     assert u.n_regions_ == 1
-    np.testing.assert_allclose(u.local_models().coef[0], net.graph.nodes[0].op.A if hasattr(net.graph.nodes[0].op, "A")
-                               else u.local_models().coef[0])
+    np.testing.assert_array_equal(u.local_models().coef[0], W)
     assert not u.local_models().trivial[0]
     assert len(u.region(0).inequalities) == 0
 
@@ -172,5 +172,5 @@ def test_duplicate_units_and_ties_of_pools(rng):
     assert len({tuple(r.code) for r in off}) == u.n_regions_
     models = u.local_models()
     distinct = {np.round(c, 12).tobytes() for c in np.concatenate([models.coef.reshape(len(models), -1), models.intercept], axis=1)}
-    assert models.trivial.sum() <= 2                       # all filters off is one region, not one for each tie of zeros
+    assert models.trivial.sum() <= 1                       # all filters off is one region, not one for each tie of zeros
     assert len(distinct) <= u.n_regions_
