@@ -82,3 +82,20 @@ PROVED_GAP = 1e-6
 LP_ROOM = 1e-9
 """What a bound by linear programming has to clear, relative. Its multipliers are checked by weak duality, so that the solver's own
 tolerances do not count and only the rounding of short sums is left."""
+
+NEIGHBOUR_SHARE = 0.01
+"""Share of the local linear models that are taken as neighbours of one when they are merged (UNWRAP 5.1)."""
+
+NEIGHBOURS_AT_FIRST = 30
+"""The most neighbours that a merging begins with: of 7000 models 1% would be 70, which takes Ward's tree 20 s instead of 6."""
+
+NEIGHBOUR_EDGES = 500_000
+"""The most edges of a graph of neighbours; beyond, its parts are joined by their shortest links. Half a minute of Ward's tree."""
+
+GLM_STEP = 1e-13
+"""A logistic fit ends when its loss falls by less than this, relative: Newton's steps are quadratic there, so that coefficients stand
+to half of float64's digits or better."""
+
+COLLINEAR = 1e-8
+"""A column of a design of which less than this is left, relative, when those before it are taken out, is a combination of them. Dummies
+that add up to one leave 1e-15; R's glm draws the line at 1e-7 to 1e-11."""
