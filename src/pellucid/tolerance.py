@@ -99,3 +99,18 @@ to half of float64's digits or better."""
 COLLINEAR = 1e-8
 """A column of a design of which less than this is left, relative, when those before it are taken out, is a combination of them. Dummies
 that add up to one leave 1e-15; R's glm draws the line at 1e-7 to 1e-11."""
+
+SEPARATED = 1e-7
+"""Classes are separable where the margins of a plane that errs nowhere add up to more than this, a row. A hundred times SOLVER, within
+which each row may be missed."""
+
+PERFECT_FIT = 1e-12
+"""A least-squares fit whose residuals are below this, relative to the response, is without error: what is left is rounding."""
+
+LOST_DRAWS = 0.05
+"""Share of bootstrap draws without an answer from which on an interval of the others is not given: those that are lost are the extreme
+ones, so that it would be too short at the level .95 already."""
+
+OUTPUT_RIDGE = 1e-3
+"""Ridge of the output layer of a flat network, in the units of one row: decides between units that say the same, and moves no fit of
+many rows."""

@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.utils.validation import check_is_fitted
 
+from ..errors import DataError
 from ..graph.network import apply_link
+from .estimating import Data, copied, frozen, n_rows, read_data, seed_of, split, taken, unwrapped_data, unwrapper_for
 from .glm import PENALTIES, Glm, refit_linear, refit_logistic
+from .inference import AFTER_MERGING, AFTER_NETWORK, Inference, inference
 from .merge import Scale
+from .merged_models import merged_models
+from .model_of import need_sklearn
 from .models import LocalModels, Rows
 from .partition import Partition, partition, visit, without_models
-from .statistics import merged_models
+from .responses import responses_of
+from .unwrapping import chosen
+
+need_sklearn()
+
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone  # noqa: E402
+from sklearn.utils.validation import check_is_fitted  # noqa: E402
 
 CANDIDATES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20)
 
@@ -32,37 +41,51 @@ class _Merged(BaseEstimator):
     def fit(self, X, y, sample_weight=None):
         """Merge the local linear models that the rows visit, and refit one model a cluster. `model` is fitted first where it is not."""
         self._check_arguments()
-        data = self._read(X, y, sample_weight)
-        build, hold = self._held_out(data)
-        self.unwrapper_ = self._unwrap(data, build)
-        data = self._encode(data)
-        regions = _Regions.of(self.unwrapper_, data.X, self.n_classes_)
+        data, build, refit = self._read(X, y, sample_weight)
+        regions = _Regions.of(self.unwrapper_, data.X, self._is_classifier)
         self.scale_ = Scale.of(data.X[build], data.weight[build])
         self.validation_loss_ = self._validated(data, regions, build)
-        self.chosen_ = min(self.validation_loss_, key=self.validation_loss_.get)        # the smallest of equals: they are ascending
+        self.chosen_ = min(self.validation_loss_, key=self.validation_loss_.__getitem__)  # the smallest of equals: they are ascending
         visited = self._visit(data, regions, build)
         found = partition(visited, self.chosen_, self.tau)
         self.partition_ = Partition(without_models(visited), found.cluster)
-        self.n_neighbors_ = visited.tree.n_neighbors
-        self.n_clusters_ = found.n_clusters
-        refit = build if hold is None else hold
-        label = self.partition_.of(data.X[refit], regions.number[refit])
+        self.n_neighbors_, self.n_clusters_ = visited.tree.n_neighbors, found.n_clusters
         self.labels_ = self.partition_.of(data.X, regions.number)
-        self.coef_, self.intercept_ = self._refit(data.take(refit), label, self.n_clusters_, {})
-        self.rows_ = Rows(data.X[refit], data.y[refit], data.weight[refit], label)
-        self.n_features_in_ = data.X.shape[1]
+        own, label = data.take(refit), self.labels_[refit]
+        self.coef_, self.intercept_ = self._refit(own, label, self.n_clusters_, {})
+        self.rows_ = Rows(own.X, own.y, own.weight, label)
         return self
+
+    def inference(self, region: int | None = None, *, row=None, method: str = "wald", level: float = 0.95, draws: int = 100, seed: int = 0,
+                  reference=None, X=None, y=None, sample_weight=None) -> Inference:
+        """Estimates, tests and intervals of one cluster's coefficients: see `pellucid.unwrap.inference.inference`."""
+        check_is_fitted(self)
+        return inference(self, region, row=row, method=method, level=level, draws=draws, seed=seed, reference=reference, X=X, y=y,
+                         sample_weight=sample_weight)
 
     # ---- what users ask
     @property
     def network_(self):
+        """What was unwrapped."""
         check_is_fitted(self)
         return self.unwrapper_.network_
+
+    @property
+    def glm_(self) -> Glm:
+        """What was refitted."""
+        return Glm(self.penalty, self.C if self._is_classifier else self.alpha)
+
+    @property
+    def inference_notes_(self) -> tuple[str, ...]:
+        """What limits p-values and intervals: on which rows the clusters were found."""
+        if self.refit_on == "all":
+            return (AFTER_MERGING,)
+        return (AFTER_NETWORK,) if frozen(self.model) else ()
 
     def groups(self, X) -> np.ndarray:
         """(n,) number of the cluster that each row belongs to: that of its region, or by its position where its region is new."""
         check_is_fitted(self)
-        X = self._rows(X)
+        X = self.unwrapper_._rows(X)
         return self.partition_.of(X, self.unwrapper_.groups(X))
 
     def local_models(self, top: int | None = None, *, index: Sequence[int] | None = None,
@@ -72,13 +95,17 @@ class _Merged(BaseEstimator):
         top: the k largest only; index: these clusters only. scores: which of "local" and "global" to compute.
         """
         check_is_fitted(self)
-        keep = np.arange(self.n_clusters_)[:top] if index is None else np.asarray(index, dtype=np.intp)
-        return merged_models(self.network_, self.coef_, self.intercept_, self.rows_, keep, self.n_classes_, tuple(scores))
+        keep = chosen(self.n_clusters_, top, index)
+        return merged_models(self.network_, self.coef_, self.intercept_, self.rows_, keep, self._responses, tuple(scores))
+
+    @property
+    def _responses(self):
+        return responses_of(self.network_, self.classes_ if self._is_classifier else None)
 
     def _logits(self, X) -> np.ndarray:
         """(n, c) what the merged models say, in the network's outputs."""
         check_is_fitted(self)
-        X = self._rows(X)
+        X = self.unwrapper_._rows(X)
         label = self.partition_.of(X, self.unwrapper_.groups(X))
         out = np.empty((len(X), self.intercept_.shape[1]))
         for k in np.unique(label):
@@ -87,7 +114,7 @@ class _Merged(BaseEstimator):
         return out
 
     # ---- the parts of fit
-    def _validated(self, data: _Data, regions: _Regions, build: np.ndarray) -> dict[int, float]:
+    def _validated(self, data: Data, regions: _Regions, build: np.ndarray) -> dict[int, float]:
         """Loss on rows that were neither merged nor refitted on, for each K; one K without a loss where there is nothing to choose."""
         candidates = self._candidates()
         if len(candidates) == 1:
@@ -104,13 +131,13 @@ class _Merged(BaseEstimator):
                 losses[i] += self._loss(logits, new)
         return {K: float(loss) for K, loss in zip(candidates, losses, strict=True)}
 
-    def _visit(self, data: _Data, regions: _Regions, rows: np.ndarray):
+    def _visit(self, data: Data, regions: _Regions, rows: np.ndarray):
         rows = rows[regions.number[rows] >= 0]
-        y = data.y[rows] if self.n_classes_ else None
-        return visit(data.X[rows], y, regions.number[rows], regions.coef, regions.intercept, scale=self.scale_, n_classes=self.n_classes_,
-                     n_neighbors=self.n_neighbors, max_models=self.max_models, seed=_seed(self.random_state))
+        n_classes = len(self.classes_) if self._is_classifier else 0
+        return visit(data.X[rows], data.y[rows], regions.number[rows], regions.coef, regions.intercept, scale=self.scale_,
+                     n_classes=n_classes, n_neighbors=self.n_neighbors, max_models=self.max_models, seed=seed_of(self.random_state))
 
-    def _refit(self, data: _Data, label: np.ndarray, K: int, fitted: dict) -> tuple[np.ndarray, np.ndarray]:
+    def _refit(self, data: Data, label: np.ndarray, K: int, fitted: dict) -> tuple[np.ndarray, np.ndarray]:
         """coef (K, c, d), intercept (K, c). fitted: models by their rows, kept between cuts of one tree, which share clusters."""
         models = []
         for k in range(K):
@@ -126,40 +153,45 @@ class _Merged(BaseEstimator):
             return list(CANDIDATES)
         return [int(self.n_clusters)] if isinstance(self.n_clusters, Integral) else sorted({int(k) for k in self.n_clusters})
 
-    def _folds(self, data: _Data, build: np.ndarray):
+    def _folds(self, data: Data, build: np.ndarray):
         """(rows to learn from, rows to judge by), a share held out once or folds in turn."""
         if isinstance(self.validation, Integral):
-            order = np.random.default_rng(_seed(self.random_state)).permutation(build)
+            order = np.random.default_rng(seed_of(self.random_state)).permutation(build)
             folds = np.array_split(order, min(self.validation, len(build)))
             return [(np.sort(np.concatenate(folds[:i] + folds[i + 1:])), np.sort(f)) for i, f in enumerate(folds)]
-        part, valid = _split(build, data.y if self.n_classes_ else None, self.validation, _seed(self.random_state))
-        return [(part, valid)]
+        return [split(build, data.y[build] if self._is_classifier else None, self.validation, seed_of(self.random_state))]
 
-    def _held_out(self, data: _Data) -> tuple[np.ndarray, np.ndarray | None]:
-        """Rows that find the clusters, and rows that the models are fitted on (None: the same)."""
-        every = np.arange(len(data.X))
+    def _read(self, X, y, sample_weight) -> tuple[Data, np.ndarray, np.ndarray]:
+        """(rows, those that find the clusters, those that the models are fitted on); the unwrapper is fitted on the way."""
+        unwrapper = unwrapper_for(self.model, self._is_classifier)
         if self.refit_on == "all":
-            return every, None
-        build, hold = _split(every, data.y if self._is_classifier else None, self.holdout, _seed(self.random_state) + 1)
-        return build, hold
+            self.unwrapper_ = unwrapper.fit(X, y, sample_weight=sample_weight)
+            data = unwrapped_data(self.unwrapper_)
+            build = refit = None
+        else:
+            group = np.asarray(y).ravel() if self._is_classifier else None
+            mine, other = split(np.arange(n_rows(X)), group, self.holdout, seed_of(self.random_state) + 1)
+            self.unwrapper_ = unwrapper.fit(taken(X, mine), taken(y, mine), sample_weight=taken(sample_weight, mine))
+            data = unwrapped_data(self.unwrapper_).that_count()
+            held = read_data(self.network_, getattr(self.unwrapper_, "classes_", None), taken(X, other), taken(y, other),
+                             taken(sample_weight, other)).that_count()
+            build, refit = np.arange(len(data)), len(data) + np.arange(len(held))
+            data = data.and_also(held)
+        self._take_over(self.unwrapper_)
+        data = data.that_count()
+        every = np.arange(len(data))
+        return data, every if build is None else build, every if refit is None else refit
 
-    def _unwrap(self, data: _Data, build: np.ndarray):
-        estimator = frozen_unwrapper(self.model, self._is_classifier)
-        weight = None if data.plain else data.weight[build]
-        return estimator.fit(data.X[build], data.y[build], sample_weight=weight)
-
-    def _rows(self, X) -> np.ndarray:
-        from sklearn.utils.validation import validate_data
-
-        return validate_data(self, X, reset=False, dtype=np.float64)
-
-    def _read(self, X, y, sample_weight) -> _Data:
-        from sklearn.utils.validation import _check_sample_weight, validate_data
-
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=not self._is_classifier, y_numeric=not self._is_classifier)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        used = weight > 0
-        return _Data(X[used], y[used], weight[used], sample_weight is None)
+    def _take_over(self, unwrapper) -> None:
+        """Names and classes are the unwrapper's."""
+        if self.network_.is_multilabel:
+            raise DataError("the network gives several labels at once, for which no merging is defined.\n"
+                            "  To go on       load the network with one of its outputs")
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            if hasattr(unwrapper, name):
+                setattr(self, name, getattr(unwrapper, name))
+            elif hasattr(self, name):
+                delattr(self, name)
 
     def _check_arguments(self) -> None:
         if self.penalty not in PENALTIES:
@@ -178,9 +210,8 @@ class _Merged(BaseEstimator):
 
     def __sklearn_clone__(self):
         """A copy with the same arguments, unfitted; a model that is fitted stays as it is (it is held frozen)."""
-        keep = clone if not is_fitted(self.model) else lambda model, safe: model
         arguments = self.get_params(deep=False)
-        return type(self)(keep(arguments.pop("model"), safe=False), **{k: clone(v, safe=False) for k, v in arguments.items()})
+        return type(self)(copied(arguments.pop("model")), **{k: clone(v, safe=False) for k, v in arguments.items()})
 
 
 class MergedClassifier(ClassifierMixin, _Merged):
@@ -228,19 +259,13 @@ class MergedClassifier(ClassifierMixin, _Merged):
         y = self._logits(X)
         return y[:, 0] if y.shape[1] == 1 else y[:, 1] - y[:, 0] if y.shape[1] == 2 else y
 
-    def _encode(self, data: _Data) -> _Data:
-        self.classes_ = self.unwrapper_.classes_
-        self.n_classes_ = len(self.classes_)
-        at = np.minimum(np.searchsorted(self.classes_, data.y), self.n_classes_ - 1)
-        return _Data(data.X, at.astype(np.intp), data.weight, data.plain)
-
-    def _glm(self, data: _Data) -> tuple[np.ndarray, np.ndarray]:
-        coef, intercept = refit_logistic(data.X, data.y, self.n_classes_, data.weight, Glm(self.penalty, self.C), self.scale_)
+    def _glm(self, data: Data) -> tuple[np.ndarray, np.ndarray]:
+        coef, intercept = refit_logistic(data.X, data.y, len(self.classes_), data.weight, self.glm_, self.scale_)
         if len(coef) == 1 and self.network_.n_outputs == 2:
             return np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
         return coef, intercept
 
-    def _loss(self, logits: np.ndarray, data: _Data) -> float:
+    def _loss(self, logits: np.ndarray, data: Data) -> float:
         full = np.column_stack([np.zeros(len(logits)), logits]) if logits.shape[1] == 1 else logits
         loss = np.logaddexp.reduce(full, axis=1) - full[np.arange(len(full)), data.y]
         return float(data.weight @ loss)
@@ -268,58 +293,17 @@ class MergedRegressor(RegressorMixin, _Merged):
         self.random_state = random_state
 
     _is_classifier = False
-    n_classes_ = 0
 
     def predict(self, X) -> np.ndarray:
         """(n,), or (n, outputs) where y had several columns."""
         y = self._logits(X)
-        return y[:, 0] if self._one_column else y
+        return y[:, 0] if y.shape[1] == 1 else y
 
-    def _encode(self, data: _Data) -> _Data:
-        self._one_column = data.y.ndim == 1
-        return _Data(data.X, np.asarray(data.y, dtype=float), data.weight, data.plain)
+    def _glm(self, data: Data) -> tuple[np.ndarray, np.ndarray]:
+        return refit_linear(data.X, data.y, data.weight, self.glm_, self.scale_)
 
-    def _glm(self, data: _Data) -> tuple[np.ndarray, np.ndarray]:
-        return refit_linear(data.X, _as_columns(data.y), data.weight, Glm(self.penalty, self.alpha), self.scale_)
-
-    def _loss(self, values: np.ndarray, data: _Data) -> float:
-        return float(data.weight @ ((values - _as_columns(data.y)) ** 2).mean(axis=1))
-
-
-def is_fitted(model) -> bool:
-    """Is this held frozen: anything but a scikit-learn estimator that has not been fitted."""
-    from sklearn.exceptions import NotFittedError
-
-    if not isinstance(model, BaseEstimator):
-        return True
-    try:
-        check_is_fitted(model)
-    except (NotFittedError, TypeError):
-        return False
-    return True
-
-
-def frozen_unwrapper(model, classifier: bool):
-    """A new unwrapper of the model; of the network of one that is fitted, of a copy of the model of one that is not."""
-    from .unwrapper import UnwrapperClassifier, UnwrapperRegressor
-
-    kind = UnwrapperClassifier if classifier else UnwrapperRegressor
-    if isinstance(model, UnwrapperClassifier | UnwrapperRegressor):
-        return kind(model.network_) if is_fitted(model) else clone(model)
-    return kind(model)
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """Rows, their class numbers or values, their weights; plain: no weights were given."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    plain: bool
-
-    def take(self, rows: np.ndarray) -> _Data:
-        return _Data(self.X[rows], self.y[rows], self.weight[rows], self.plain)
+    def _loss(self, values: np.ndarray, data: Data) -> float:
+        return float(data.weight @ ((values - data.y) ** 2).mean(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,41 +315,14 @@ class _Regions:
     intercept: np.ndarray
 
     @staticmethod
-    def of(unwrapper, X: np.ndarray, n_classes: int) -> _Regions:
+    def of(unwrapper, X: np.ndarray, classes: bool) -> _Regions:
         models = unwrapper.local_models(scores=())
         order = np.argsort(models.origin)
         coef, intercept = models.coef[order], models.intercept[order]
-        if n_classes:                                # only differences of logits decide: compare models by them
+        if classes:                                  # only differences of logits decide: compare models by them
             coef, intercept = _centred(coef), _centred(intercept)
         return _Regions(unwrapper.groups(X), coef, intercept)
 
 
 def _centred(logits: np.ndarray) -> np.ndarray:
     return logits if logits.shape[1] == 1 else logits - logits.mean(axis=1, keepdims=True)
-
-
-def _as_columns(y: np.ndarray) -> np.ndarray:
-    return y[:, None] if y.ndim == 1 else y
-
-
-def _seed(random_state) -> int:
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    from sklearn.utils import check_random_state
-
-    return int(check_random_state(random_state).randint(2 ** 31 - 2))
-
-
-def _split(rows: np.ndarray, y: np.ndarray | None, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(rest, share) of the rows, by class where y is given; each ascending. At least one row stays on each side."""
-    rng = np.random.default_rng(seed)
-    draw = rng.random(len(rows))
-    taken = np.zeros(len(rows), dtype=bool)
-    group = np.zeros(len(rows), dtype=np.intp) if y is None else np.unique(y[rows], return_inverse=True)[1]
-    for g in range(group.max() + 1):
-        mine = np.flatnonzero(group == g)
-        taken[mine[np.argsort(draw[mine], kind="stable")[:round(share * len(mine))]]] = True
-    if taken.all() or not taken.any():
-        taken[:] = False
-        taken[np.argmin(draw)] = len(rows) > 1
-    return (rows[~taken], rows[taken]) if taken.any() else (rows, rows)
