@@ -114,3 +114,12 @@ ones, so that it would be too short at the level .95 already."""
 OUTPUT_RIDGE = 1e-3
 """Ridge of the output layer of a flat network, in the units of one row: decides between units that say the same, and moves no fit of
 many rows."""
+
+ON_BREAKPOINT = 1e-12
+"""Rows of data: how near to its breakpoint a unit counts as on it, relative to the sizes of the terms that it adds up. Some thousand
+roundings, so that a constant unit that roundings push off its breakpoint is recognised; of rows that are not on a face by construction
+about one in 1e9 comes so near, and is only looked at more closely."""
+
+CONSTANT_UNIT = 1e-12
+"""A unit whose slope over a region is below this, relative to the largest slope of its layer there, counts as constant: a sum that
+cancels leaves a few roundings."""

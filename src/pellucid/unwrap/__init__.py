@@ -1,1 +1,6 @@
 """Unwrapping on data: the local linear models that rows visit, their tables, diagnostics, merging and inference (UNWRAP)."""
+
+from .models import LocalModels as LocalModels
+from .models import Rows as Rows
+from .unwrapper import UnwrapperClassifier as UnwrapperClassifier
+from .unwrapper import UnwrapperRegressor as UnwrapperRegressor
