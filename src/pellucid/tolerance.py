@@ -96,13 +96,16 @@ GLM_STEP = 1e-13
 """A logistic fit ends when its loss falls by less than this, relative: Newton's steps are quadratic there, so that coefficients stand
 to half of float64's digits or better."""
 
+DRAW_STEP = 1e-9
+"""The same for bootstrap draws, whose spread is many times what is left."""
+
 COLLINEAR = 1e-8
 """A column of a design of which less than this is left, relative, when those before it are taken out, is a combination of them. Dummies
 that add up to one leave 1e-15; R's glm draws the line at 1e-7 to 1e-11."""
 
-SEPARATED = 1e-7
-"""Classes are separable where the margins of a plane that errs nowhere add up to more than this, a row. A hundred times SOLVER, within
-which each row may be missed."""
+SEPARATED = 0.5
+"""A row is told apart by a plane that errs nowhere where its margin, asked for up to 1, is more than this: between the 0 and 1 that the
+linear programme can answer, and far above its own tolerance."""
 
 PERFECT_FIT = 1e-12
 """A least-squares fit whose residuals are below this, relative to the response, is without error: what is left is rounding."""
