@@ -16,6 +16,7 @@ PUBLIC = {
     "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
     "MonotoneDecision", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate",
     "UnwrapperClassifier", "UnwrapperRegressor", "LocalModels",
+    "MergedClassifier", "MergedRegressor", "Inference", "FlatClassifier", "FlatRegressor",
 }
 
 

@@ -30,6 +30,7 @@ _HOME = {
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
     "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
+    "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -113,7 +114,16 @@ if TYPE_CHECKING:
     from .geometry import Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
-    from .unwrap import LocalModels, UnwrapperClassifier, UnwrapperRegressor
+    from .unwrap import (
+        FlatClassifier,
+        FlatRegressor,
+        Inference,
+        LocalModels,
+        MergedClassifier,
+        MergedRegressor,
+        UnwrapperClassifier,
+        UnwrapperRegressor,
+    )
 
     __version__: str
 
