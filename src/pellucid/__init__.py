@@ -29,6 +29,7 @@ _HOME = {
     "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
+    "joint_importance": "unwrap", "JointImportance": "unwrap",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from .geometry import Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
+    from .unwrap import JointImportance, joint_importance
 
     __version__: str
 

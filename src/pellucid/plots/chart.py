@@ -59,7 +59,6 @@ class Points:
     shape: str = "o"
     hollow: bool = False
     alpha: float = 1.0
-    edge: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +121,8 @@ class Axis:
 class Chart:
     """One pair of axes. layers: drawn in this order. keys: entries of the legend beside those that layers name.
 
-    notes: what a reader has to know, below. zero: "x", "y": a line at 0 along that axis. polar: x is an angle, y a radius.
-    width, height: inches of a new figure.
+    notes: what a reader has to know, below. zero: "x", "y": a line at 0 along that axis. polar: x is an angle, y a radius, whose
+    numbers stand at ring_angle (degrees). width, height: inches of a new figure.
     """
 
     title: str
@@ -135,6 +134,7 @@ class Chart:
     key_title: str = ""
     zero: str = ""
     polar: bool = False
+    ring_angle: float = 22.5
     width: float = 7.2
     height: float = 4.6
     square: bool = False
@@ -193,7 +193,7 @@ def line_density(at: np.ndarray, height: np.ndarray, weight: np.ndarray, ends: t
 
     at: (columns,) places, even. height: (K, columns). Roots of the shares of the fullest field: faint traces stay visible.
     """
-    K, columns = height.shape
+    columns = height.shape[1]
     out = np.zeros((bins, columns))
     low, high = ends
     for c in range(columns):                                                  # columns are few, lines are many

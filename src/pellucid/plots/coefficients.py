@@ -20,7 +20,8 @@ def coefficients(models, ax=None, *, n: int = 10, scale: str = "std", output: in
     """
     from .drawing import draw_chart
 
-    return draw_chart(coefficients_chart(models, n=n, scale=scale, output=output, versus=versus, small=small, original=original, title=title), ax)
+    return draw_chart(coefficients_chart(models, n=n, scale=scale, output=output, versus=versus, small=small, original=original,
+                                         title=title), ax)
 
 
 def coefficients_chart(models, *, n=10, scale="std", output=None, versus=None, small=False, original=None, title=None) -> Chart:
@@ -30,7 +31,8 @@ def coefficients_chart(models, *, n=10, scale="std", output=None, versus=None, s
     held, rows = chosen.models, chosen.rest
     coef, weight = coef[rows], held.weight[rows]
     heavy = np.argsort(-(weight @ coef ** 2), kind="stable")[:n]
-    x = span(coef[:, heavy].ravel(), np.repeat(weight, len(heavy)), np.append(coef[:, heavy].ravel() if len(rows) <= DOTS_UP_TO else [], 0.0), 0.99)
+    all_of = coef[:, heavy].ravel()
+    x = span(all_of, np.repeat(weight, len(heavy)), np.append(all_of if len(rows) <= DOTS_UP_TO else [], 0.0), 0.99)
     layers = [part for i, j in enumerate(heavy) for part in _row(i, coef[:, j], held.count[rows], weight, x)]
     layers.append(Label(1.01, -0.75, "rows with coef. > 0", "right", "#595959", 7.0, inside=True))
     names = tuple(held.network.feature_names[j] for j in heavy)
@@ -38,7 +40,7 @@ def coefficients_chart(models, *, n=10, scale="std", output=None, versus=None, s
     notes = [f"{len(rows):,} {words(held, len(rows))}, weighted by their rows; box: middle half, line: median",
              *(note for note in chosen.notes if not note.startswith("grey"))]
     notes += [f"{hidden} features of less weight are not shown"] if hidden else []
-    heading = title if title is not None else f"Coefficients for {chosen.told.label}"
+    heading = title if title is not None else f"Distribution of coefficients for {chosen.told.label}"
     return Chart(heading, Axis(what, x, grid=True), Axis("", (len(heavy) - 0.4, -1.0), np.arange(len(heavy)), names), tuple(layers),
                  tuple(notes), zero="y", width=7.4, height=1.9 + 0.36 * len(heavy))
 

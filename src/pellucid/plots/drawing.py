@@ -21,8 +21,8 @@ RASTER_ABOVE = 3000
 def draw_chart(chart: Chart, ax: Axes | None = None) -> Axes:
     """The chart on `ax`, or on a new figure."""
     ax = _axes(chart, ax)
-    for layer in chart.layers:
-        _draw(layer, ax)
+    for n, layer in enumerate(chart.layers):
+        _draw(layer, ax, 2 + n / len(chart.layers))                      # in their order, whatever their kind
     _settle(ax, chart)
     _legend(ax, chart)
     return ax
@@ -58,60 +58,60 @@ def _axes(chart: Chart, ax: Axes | None) -> Axes:
 
 
 @singledispatch
-def _draw(layer, ax: Axes) -> None:
+def _draw(layer, ax: Axes, z: float) -> None:
     raise AssertionError(f"no rule draws a {type(layer).__name__}")
 
 
 @_draw.register(Curve)
-def _(layer: Curve, ax: Axes) -> None:
-    ax.plot(layer.x, layer.y, color=layer.colour, linewidth=layer.width, linestyle=(0, (4, 1.6)) if layer.dashed else "-", alpha=layer.alpha,
-            label=layer.name or None, solid_capstyle="round", zorder=3)
+def _(layer: Curve, ax: Axes, z: float) -> None:
+    ax.plot(layer.x, layer.y, color=layer.colour, linewidth=layer.width, linestyle=(0, (4, 1.6)) if layer.dashed else "-",
+            alpha=layer.alpha, label=layer.name or None, solid_capstyle="round", zorder=z)
 
 
 @_draw.register(Segments)
-def _(layer: Segments, ax: Axes) -> None:
+def _(layer: Segments, ax: Axes, z: float) -> None:
     from matplotlib.collections import LineCollection
 
     ax.add_collection(LineCollection(list(layer.ends), colors=layer.colour, linewidths=layer.width, alpha=layer.alpha,
-                                     linestyles=(0, (4, 2)) if layer.dashed else "-", label=layer.name or None, zorder=2.5,
+                                     linestyles=(0, (4, 2)) if layer.dashed else "-", label=layer.name or None, zorder=z,
                                      rasterized=len(layer.ends) > RASTER_ABOVE))
 
 
 @_draw.register(Area)
-def _(layer: Area, ax: Axes) -> None:
+def _(layer: Area, ax: Axes, z: float) -> None:
     fill = ax.fill_between if layer.upright else ax.fill_betweenx
-    fill(layer.x, layer.low, layer.high, color=layer.colour, alpha=layer.alpha, linewidth=0, label=layer.name or None, zorder=1.5)
+    fill(layer.x, layer.low, layer.high, color=layer.colour, alpha=layer.alpha, linewidth=0, label=layer.name or None, zorder=z)
 
 
 @_draw.register(Points)
-def _(layer: Points, ax: Axes) -> None:
-    edge = layer.edge or layer.colour
+def _(layer: Points, ax: Axes, z: float) -> None:
     ax.scatter(layer.at[:, 0], layer.at[:, 1], s=layer.size, marker=layer.shape, facecolors="none" if layer.hollow else layer.colour,
-               edgecolors=edge, linewidths=0.9 if layer.hollow or layer.edge else 0.0, alpha=layer.alpha, label=layer.name or None, zorder=3.5,
+               edgecolors=layer.colour, linewidths=0.9 if layer.hollow else 0.0, alpha=layer.alpha, label=layer.name or None, zorder=z,
                rasterized=len(layer.at) > RASTER_ABOVE)
 
 
 @_draw.register(Boxes)
-def _(layer: Boxes, ax: Axes) -> None:
+def _(layer: Boxes, ax: Axes, z: float) -> None:
     length = layer.end - layer.start
     if layer.flat:
-        ax.barh(layer.place, length, layer.thick, left=layer.start, color=layer.colour, label=layer.name or None, zorder=2)
+        ax.barh(layer.place, length, layer.thick, left=layer.start, color=layer.colour, label=layer.name or None, zorder=z)
     else:
-        ax.bar(layer.place, length, layer.thick, bottom=layer.start, color=layer.colour, label=layer.name or None, zorder=2)
+        ax.bar(layer.place, length, layer.thick, bottom=layer.start, color=layer.colour, label=layer.name or None, zorder=z)
 
 
 @_draw.register(Shade)
-def _(layer: Shade, ax: Axes) -> None:
+def _(layer: Shade, ax: Axes, z: float) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     if not layer.level.size or not layer.level.max() > 0:
         return
     grey = LinearSegmentedColormap.from_list("grey", ["#ffffff", "#8a929c"])
-    ax.imshow(layer.level, extent=layer.extent, origin="lower", aspect="auto", cmap=grey, vmin=0, vmax=1, interpolation="bilinear", zorder=0.5)
+    ax.imshow(layer.level, extent=layer.extent, origin="lower", aspect="auto", cmap=grey, vmin=0, vmax=1, interpolation="bilinear",
+              zorder=0.5)
 
 
 @_draw.register(Label)
-def _(layer: Label, ax: Axes) -> None:
+def _(layer: Label, ax: Axes, z: float) -> None:
     side = {"left": "right", "right": "left", "centre": "center"}[layer.where]
     ax.text(layer.x, layer.y, layer.text, ha=side, va="center", fontsize=layer.size, color=layer.colour, zorder=5,
             transform=ax.get_yaxis_transform() if layer.inside else ax.transData)
@@ -128,6 +128,8 @@ def _settle(ax: Axes, chart: Chart) -> None:
         if "y" in chart.zero:
             ax.axvline(0, color=INK, linewidth=0.7, zorder=1.8)
         ax.spines[["top", "right"]].set_visible(False)
+    else:
+        ax.set_rlabel_position(chart.ring_angle)
     ax.set_axisbelow(True)
     _settle_axis(ax, chart.x, "x", width)
     _settle_axis(ax, chart.y, "y", height)
@@ -182,8 +184,10 @@ def wrapped(text: str, points: float) -> str:
     return textwrap.fill(text, max(16, int(points / 5.3)))
 
 
-def short(name: str, width: int = 28) -> str:
-    return name if len(name) <= width else name[:width - 1] + "…"
+def short(name: str, width: int = 30) -> str:
+    """The name in at most this many letters: what is left out stands in its middle, since names often differ in their ends."""
+    tail = width // 2 - 1
+    return name if len(name) <= width else f"{name[:width - tail - 1]}…{name[-tail:]}"
 
 
 def _size(ax: Axes) -> tuple[float, float]:

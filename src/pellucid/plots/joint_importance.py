@@ -18,7 +18,8 @@ def joint_importance(models, ax=None, *, n: int = 20, intercept: bool = True, so
     """
     from .drawing import draw_chart
 
-    return draw_chart(joint_chart(models, n=n, intercept=intercept, sort=sort, output=output, versus=versus, original=original, title=title), ax)
+    return draw_chart(joint_chart(models, n=n, intercept=intercept, sort=sort, output=output, versus=versus, original=original,
+                                  title=title), ax)
 
 
 def joint_chart(models, *, n=20, intercept=True, sort="standardised", output=None, versus=None, original=None, title=None) -> Chart:

@@ -11,17 +11,21 @@ from ..unwrap.importance import joint_importance
 from ..unwrap.models import LocalModels
 from .chart import LINES_UP_TO
 
+FEW_ROWS = 2
+"""Rows of the largest model up to which no model is drawn by itself, where all are of one row or class."""
+
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """models: all that came. told: the output they speak of. line: (k,) those drawn one by one, largest first; rest: (r,) those that
-    only a density shows; notes: what was left out."""
+    only a density shows; notes: what was left out. all_small: there are none but of one row or class."""
 
     models: LocalModels
     told: Effect
     line: np.ndarray
     rest: np.ndarray
     notes: tuple[str, ...]
+    all_small: bool = False
 
     @property
     def both(self) -> np.ndarray:
@@ -38,12 +42,14 @@ def choose(what: LocalModels | Unwrapped, *, top: int, small_too: bool = False, 
     none_else = left.all() and len(models) > 0
     kept = order if none_else else order[~left[order]]
     notes = _notes(models, left, none_else) + _beyond(models)
+    if none_else and models.count.max() <= FEW_ROWS:                      # no model is larger than another: none is picked out
+        top = 0
     line, rest = kept[:top], kept[top:]
     if len(rest):
-        notes = (f"grey: the other {len(rest):,} {words(models, len(rest))} "
+        notes = (f"grey: {'the other' if top else 'all'} {len(rest):,} {words(models, len(rest))} "
                  f"({models.count[rest].sum() / max(models.count.sum(), 1):.0%} of the rows)"
                  + (", darker where more rows are" if len(rest) > LINES_UP_TO else ""), *notes)
-    return Chosen(models, effect(models, output, versus), line, rest, notes)
+    return Chosen(models, effect(models, output, versus), line, rest, notes, none_else)
 
 
 def words(models: LocalModels, n: int = 2) -> str:

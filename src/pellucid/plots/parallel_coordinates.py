@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chart import LINES_UP_TO, MOST_KEYS, Axis, Chart, Curve, Segments, Shade, line_colour, line_density, span
+from .chart import LINES_UP_TO, MOST_KEYS, Axis, Chart, Curve, Segments, Shade, line_colour, line_density, quantiles, span
 from .llm import choose, heaviest, name_of, scaled, widths
 
 BETWEEN = 12
@@ -41,6 +41,9 @@ def parallel_chart(models, *, top=8, intercept=False, scale="std", n=40, output=
     low, high = span(height[chosen.rest].ravel(), np.repeat(weight[chosen.rest], len(names)), np.append(height[chosen.line].ravel(), 0.0))
     layers: list = [_rest(height[chosen.rest], weight[chosen.rest], (low, high))]
     layers.append(Segments(np.array([[(x, low), (x, high)] for x in at]), "#d9d9d9", width=0.6))
+    if isinstance(layers[0], Shade):
+        middle = np.array([quantiles(height[chosen.rest, j], weight[chosen.rest], [0.5])[0] for j in range(len(names))])
+        layers.append(Curve(at.astype(float), middle, "#4d4d4d", "median of the grey, by rows", 1.6, True))
     for k in range(len(chosen.line)):                                  # the largest are the widest, so the thin ones lie on top
         colour, dashed = line_colour(k)
         m = int(chosen.line[k])
@@ -54,7 +57,7 @@ def parallel_chart(models, *, top=8, intercept=False, scale="std", n=40, output=
     heading = title if title is not None else f"Coefficients for {chosen.told.label}"
     return Chart(heading, Axis("", (-0.3, len(names) - 0.7), at, tuple(names), turned=len(names) > 4 or max(map(len, names)) > 14),
                  Axis(what, (low, high)), tuple(layers), notes, zero="x",
-                 width=float(np.clip(3.6 + 0.27 * len(names), 6.4, 15)), height=5.0)
+                 width=float(np.clip(3.6 + 0.27 * len(names), 6.4, 15)), height=5.0 if max(map(len, names)) < 16 else 5.8)
 
 
 def _cut(height: np.ndarray, low: float, high: float) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..unwrap.asked import small as small_ones
-from .chart import SMALL, Axis, Chart, Label, Points, Segments
+from .chart import SMALL, Area, Axis, Chart, Label, Points, Segments
 from .llm import choose, scaled, words
 
 STEMS_UP_TO = 150
@@ -29,8 +29,8 @@ def polar(models, ax=None, *, scale: str | None = None, log: bool | None = None,
     """
     from .drawing import draw_chart
 
-    return draw_chart(polar_chart(models, scale=scale, log=log, centred=centred, names=names, output=output, versus=versus, original=original,
-                                  title=title), ax)
+    return draw_chart(polar_chart(models, scale=scale, log=log, centred=centred, names=names, output=output, versus=versus,
+                                  original=original, title=title), ax)
 
 
 def polar_chart(models, *, scale=None, log=None, centred=False, names=6, output=None, versus=None, original=None, title=None) -> Chart:
@@ -49,25 +49,58 @@ def polar_chart(models, *, scale=None, log=None, centred=False, names=6, output=
     most = float(radius.max(initial=1.0))
     floor = 0.8 if log else 0.0
     layers: list = []
+    if len(held) > STEMS_UP_TO and not still.all():
+        layers.append(_rose(angle[~still], held.weight[~still], floor, most))
     for group, colour, name in ((is_small, SMALL, "of one row or one class"), (~is_small, BIG, "of more")):
         mine = np.flatnonzero(group & ~still)
-        share = group.mean() if len(held) else 0.0
-        label = f"{name}: {group.sum():,} of {len(held):,} {words(held)} ({share:.1%})"
+        at = np.column_stack([angle[mine], radius[mine]])
         if len(held) <= STEMS_UP_TO:
-            layers.append(Segments(np.stack([np.column_stack([angle[mine], np.full(len(mine), floor)]), np.column_stack([angle[mine], radius[mine]])],
-                                            axis=1), colour, width=0.9, alpha=0.6))
+            foot = np.column_stack([angle[mine], np.full(len(mine), floor)])
+            layers.append(Segments(np.stack([foot, at], axis=1), colour, width=0.9, alpha=0.6))
+        label = f"{name}: {group.sum():,} of {len(held):,} {words(held)} ({group.mean() if len(held) else 0:.1%})"
         size = float(np.clip(9000 / max(len(held), 1), 9, 26))
-        layers.append(Points(np.column_stack([angle[mine], radius[mine]]), colour, label, size, alpha=0.9 if len(held) < 300 else 0.5))
-    for k in np.argsort(-held.count, kind="stable")[:names]:
-        if not still[k] and not is_small[k]:
-            layers.append(Label(float(angle[k]), float(radius[k] * (1.35 if log else 1.0) + (0 if log else 0.06 * most)), str(int(held.origin[k]))))
-    notes = [f"angle: {'direction of the two coefficients' if d == 2 else f'{what}, first two components ({kept:.0%} of the squares)'}; "
+        layers.append(Points(at, colour, label, size, alpha=0.9 if len(held) < 300 else 0.5))
+    biggest = [k for k in np.argsort(-held.count, kind="stable")[:names] if not still[k] and not is_small[k]]
+    layers += _numbers(held.origin[biggest], angle[biggest], radius[biggest], most, log)
+    meaning = {1: "0° rises with the feature, 180° falls", 2: "direction of the two coefficients"}
+    notes = [f"angle: {meaning.get(d, f'{what}, first two components ({kept:.0%} of the squares)')}; "
              f"radius: rows{' (log scale)' if log else ''}"]
     notes += [f"{int(still.sum()):,} constant models have no direction and are not shown"] if still.any() else []
     notes += [n for n in chosen.notes if n.startswith("of ")]
     heading = title if title is not None else f"Directions of the {words(held)}, {chosen.told.label}"
-    return Chart(heading, Axis(""), Axis("", (floor, most * (1.6 if log else 1.12)), log=log, ticks=_rings(most, log)), tuple(layers), tuple(notes),
-                 polar=True, width=7.2, height=5.4)
+    rings = Axis("", (floor, most * (1.6 if log else 1.12)), log=log, ticks=_rings(most, log))
+    numbers_at = _emptiest(angle[~still])
+    return Chart(heading, Axis(""), rings, tuple(layers), tuple(notes), polar=True, ring_angle=numbers_at, width=7.6, height=5.4)
+
+
+def _rose(angle: np.ndarray, weight: np.ndarray, floor: float, most: float) -> Area:
+    """Rows by direction, as a grey rose: with many models their points lie on each other."""
+    from scipy.ndimage import gaussian_filter1d
+
+    n = 180
+    heap = np.bincount(((angle + np.pi) / (2 * np.pi) * n).astype(np.int64) % n, weights=weight, minlength=n)
+    heap = gaussian_filter1d(heap, 1.5, mode="wrap")
+    level = heap / heap.max()
+    out = floor * (most / floor) ** level if floor > 0 else most * level
+    grid = np.linspace(-np.pi, np.pi, n + 1)
+    return Area(grid, np.full(n + 1, floor), np.append(out, out[0]), "#8a929c", "rows by direction (own scale)", 0.35)
+
+
+def _numbers(origin: np.ndarray, angle: np.ndarray, radius: np.ndarray, most: float, log: bool) -> list:
+    """The numbers of these models beside their points, the first ones where several would cover each other."""
+    reach = np.log(radius + 1) / np.log(most + 1) if log else radius / most
+    place, layers = np.column_stack([reach * np.cos(angle), reach * np.sin(angle)]), []
+    for i, at in enumerate(place):
+        if all(np.hypot(*(at - place[j])) > 0.11 for j in range(i)):
+            out = radius[i] * 1.4 if log else radius[i] + 0.07 * most
+            layers.append(Label(float(angle[i]), float(out), str(int(origin[i]))))
+    return layers
+
+
+def _emptiest(angle: np.ndarray) -> float:
+    """Degrees of the middle of the sixteenth of the circle where fewest models are: for the numbers of the rings."""
+    count = np.bincount(((angle + np.pi) / (2 * np.pi) * 16).astype(np.int64) % 16, minlength=16)
+    return float(np.argmin(count + np.roll(count, 1) + np.roll(count, -1)) * 22.5 + 11.25 - 180.0)
 
 
 def directions(coef: np.ndarray, centred: bool = False) -> tuple[np.ndarray, float]:
@@ -84,8 +117,8 @@ def directions(coef: np.ndarray, centred: bool = False) -> tuple[np.ndarray, flo
     plane = X @ axes.T
     if plane.shape[1] < 2:
         plane = np.column_stack([plane, np.zeros(K)])
-    sign = np.where(np.append(X @ axes.T, np.zeros((1, len(axes))), axis=0).sum(axis=0) < 0, -1.0, 1.0) if not centred else _largest_sign(axes)
-    plane[:, :len(sign)] *= sign
+    turn = _largest_sign(axes) if centred else np.where((X @ axes.T).sum(axis=0) < 0, -1.0, 1.0)
+    plane[:, :len(turn)] *= turn
     return plane, float((plane ** 2).sum() / total)
 
 

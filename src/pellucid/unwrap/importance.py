@@ -79,7 +79,9 @@ def joint_importance(models: LocalModels | Unwrapped, *, output: int | str | Non
     scaled = np.column_stack([told.coef * std, told.intercept + told.coef @ mean])
     share = models.weight / max(float(models.weight.sum()), np.finfo(float).tiny)
     average = share @ coef
-    spread = np.sqrt(share @ (coef - average) ** 2)
+    far = coef - average
+    top = np.abs(far).max(axis=0, initial=0.0)
+    spread = top * np.sqrt(share @ np.divide(far, top, where=top > 0, out=np.zeros_like(far)) ** 2)
     return JointImportance(models.network.feature_names, _shares(share, coef), _shares(share, scaled), average, spread, share @ (coef > 0),
                            told.label, models.kind, len(models), int(models.count.sum()), max(models.total_models, len(models)),
                            max(models.total_rows, int(models.count.sum())))
