@@ -16,6 +16,7 @@ PUBLIC = {
     "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
     "MonotoneDecision", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate",
     "joint_importance", "JointImportance",
+    "UnwrapperClassifier", "UnwrapperRegressor", "LocalModels",
 }
 
 

@@ -30,6 +30,7 @@ _HOME = {
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
     "joint_importance": "unwrap", "JointImportance": "unwrap",
+    "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -113,7 +114,7 @@ if TYPE_CHECKING:
     from .geometry import Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
-    from .unwrap import JointImportance, joint_importance
+    from .unwrap import JointImportance, LocalModels, UnwrapperClassifier, UnwrapperRegressor, joint_importance
 
     __version__: str
 
