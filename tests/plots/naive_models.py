@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 import pellucid as pel
@@ -12,7 +14,7 @@ from pellucid.unwrap.models import LocalModels, Rows
 
 def random_net(sizes, seed=0, link=None, **words):
     rng = np.random.default_rng(seed)
-    W = [rng.normal(size=(b, a)) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    W = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
     b = [rng.normal(size=n) for n in sizes[1:]]
     return pel.load((W, b), orientation="out_in", link=link or "sigmoid", **words)
 

@@ -390,7 +390,8 @@ def merged(m):
         "centre": lambda x: x.mean(axis=0), "spread": lambda x: x.std(axis=0), "low": lambda x: x.min(axis=0),
         "high": lambda x: x.max(axis=0)}.items()}
     count = np.array([len(x) for x in X])
-    return replace(m, count=count, weight=count.astype(float), origin=np.arange(2), single_class=np.zeros(2, bool), trivial=np.zeros(2, bool),
+    nowhere = np.zeros(2, dtype=bool)
+    return replace(m, count=count, weight=count.astype(float), origin=np.arange(2), single_class=nowhere, trivial=nowhere,
                    local_score=None, global_score=None, kind="merged", total_models=2, rows=rows, **columns)
 
 
@@ -497,7 +498,8 @@ def test_the_density_of_lines_is_where_the_lines_are():
 def test_weighted_quantiles_are_those_of_repeated_values(pairs):
     values, weight = np.array(pairs, dtype=float).T
     at = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
-    np.testing.assert_array_equal(quantiles(values, weight, at), np.quantile(np.repeat(values, weight.astype(int)), at, method="inverted_cdf"))
+    repeated = np.repeat(values, weight.astype(int))
+    np.testing.assert_array_equal(quantiles(values, weight, at), np.quantile(repeated, at, method="inverted_cdf"))
 
 
 def test_shortened_names_keep_their_ends():

@@ -1,6 +1,7 @@
 """Pictures of local models are drawn, of few and of thousands of models, on new and on given Axes, and their files stay small."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_thirty_five_long_names_stay_apart():
     bars = pel.plot.coefficients(m)
     bars.figure.canvas.draw()
     boxes = sorted((t.get_window_extent() for t in bars.get_yticklabels()), key=lambda b: b.y0)
-    assert all(a.y1 < b.y0 for a, b in zip(boxes[:-1], boxes[1:], strict=True))
+    assert all(a.y1 < b.y0 for a, b in pairwise(boxes))
 
 
 def test_directions_need_polar_axes(few):

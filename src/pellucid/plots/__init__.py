@@ -1,5 +1,7 @@
 """Pictures of atlases, explanations and local models, drawn by matplotlib (imported when the first picture is)."""
 
+from .bootstrap import bootstrap as bootstrap
+from .bootstrap import intervals as intervals
 from .class_map import class_map as class_map
 from .coefficients import coefficients as coefficients
 from .data_regions import data_regions as data_regions

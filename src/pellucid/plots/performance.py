@@ -6,7 +6,6 @@ import numpy as np
 
 from ..errors import MissingColumn
 from ..unwrap.asked import models_of
-from ..unwrap.models import LocalModels
 from .chart import Axis, Boxes, Chart, Label, Points, Segments
 from .llm import words
 
@@ -31,7 +30,7 @@ def performance(models, ax=None, *, top: int = 10, title: str | None = None):
 
 def performance_chart(models, *, top=10, title=None) -> Chart:
     """What `performance` draws."""
-    held = models_of(models, top=top, **({} if isinstance(models, LocalModels) else {"scores": ("local", "global")}))
+    held = models_of(models, top=top, scores=("local", "global"))
     if held.local_score is None or held.global_score is None:
         raise MissingColumn("performance: these local models hold no local and global scores; ask for them: "
                             "estimator.local_models(top=10, scores=('local', 'global')), or give the estimator")

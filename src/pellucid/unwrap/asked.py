@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -22,17 +23,17 @@ MEAN = "mean"
 class Unwrapped(Protocol):
     """A fitted estimator that has local models: Unwrapper* and Merged*."""
 
-    def local_models(self, top: int | None = None) -> LocalModels: ...
+    def local_models(self, top: int | None = None, *, scores: Sequence[str] = ()) -> LocalModels: ...
 
 
-def models_of(what: LocalModels | Unwrapped, *, top: int | None = MOST_MODELS, **more) -> LocalModels:
-    """The local models of a fitted estimator (the `top` largest), or those given; more: passed on, such as `scores`."""
+def models_of(what: LocalModels | Unwrapped, *, top: int | None = MOST_MODELS, scores: tuple[str, ...] = ()) -> LocalModels:
+    """The local models of a fitted estimator (the `top` largest, with these scores), or those given."""
     if isinstance(what, LocalModels):
         return what
     if not isinstance(what, Unwrapped):
         raise TypeError(f"LocalModels, or a fitted Unwrapper or Merged estimator, are needed; got a {type(what).__name__}. "
                         "To go on: pel.UnwrapperClassifier(model).fit(X, y)")
-    return what.local_models(top=top, **more)
+    return what.local_models(top=top, scores=scores)
 
 
 @dataclass(frozen=True, eq=False)
