@@ -29,6 +29,7 @@ _HOME = {
     "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
+    "joint_importance": "unwrap", "JointImportance": "unwrap",
     "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
     "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
     "Certificate": "certificate", "Status": "certificate",
@@ -118,11 +119,13 @@ if TYPE_CHECKING:
         FlatClassifier,
         FlatRegressor,
         Inference,
+        JointImportance,
         LocalModels,
         MergedClassifier,
         MergedRegressor,
         UnwrapperClassifier,
         UnwrapperRegressor,
+        joint_importance,
     )
 
     __version__: str
