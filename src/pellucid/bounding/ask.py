@@ -13,7 +13,7 @@ from ..certificate import Certificate, Status
 from ..errors import DomainError
 from ..graph.network import Network
 from .backward import Form, Trace, lowest
-from .hidden import crown, intervals
+from .hidden import crown, forward, intervals
 from .interval import reach_of
 from .program import Program, program
 from .rounding import no_nan, plain_products, tiny, unit
@@ -22,7 +22,7 @@ from .sets import InputSet, input_set
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("auto", "interval", "crown-interval", "crown")
+METHODS = ("auto", "interval", "crown-interval", "crown", "forward", "forward+crown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +134,8 @@ def _rows(net: Network, spec: Any, n: int, run: Program) -> Tensor:
 
 
 def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool) -> tuple[Tensor, Tensor, Form | None]:
-    trace = crown(run, inputs) if method == "crown" else intervals(run, inputs)
-    return final(trace, C, until_nonlinear=method == "interval", keep=forms)
+    first = {"crown": crown, "forward": forward, "forward+crown": forward}.get(method, intervals)
+    return final(first(run, inputs), C, until_nonlinear=method in ("interval", "forward"), keep=forms)
 
 
 def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool = False) -> tuple[Tensor, Tensor, Form | None]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..graph.graph import INPUT
 from .affine import Affine
 from .backward import Form, Trace, unit_bounds
+from .forward import forward as run_forward
 from .interval import interval, meet
 from .piecewise import Bounds, Elementwise
 from .program import Program, Step
@@ -39,6 +40,13 @@ def crown(program: Program, inputs: InputSet, *, given: dict[str, Bounds] | None
             exact.add(step.name)
         if step.name in hidden and step.is_affine and (step.name not in exact or keep is not None):
             _tighten(trace, step.name, keep)
+    return trace
+
+
+def forward(program: Program, inputs: InputSet) -> Trace:
+    """Every tensor by forward linear bounds, met with intervals."""
+    trace = Trace(program, inputs, {INPUT: (inputs.lower, inputs.upper)})
+    run_forward(program, inputs, trace)
     return trace
 
 
