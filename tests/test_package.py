@@ -18,6 +18,7 @@ PUBLIC = {
     "joint_importance", "JointImportance",
     "UnwrapperClassifier", "UnwrapperRegressor", "LocalModels",
     "MergedClassifier", "MergedRegressor", "Inference", "FlatClassifier", "FlatRegressor",
+    "Ball", "bounds", "margins", "Bounds",
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 _HOME = {
     "load": "importers.load",
     "Network": "graph",
-    "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
+    "Ball": "geometry", "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "StreamedAtlas": "atlas", "resume": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
@@ -32,6 +32,7 @@ _HOME = {
     "joint_importance": "unwrap", "JointImportance": "unwrap",
     "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
     "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
+    "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         nearest_regions,
         resume,
     )
+    from .bounding import Bounds, bounds, margins
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -112,7 +114,7 @@ if TYPE_CHECKING:
         tipping_points,
         transitions,
     )
-    from .geometry import Box, Hull, Slice
+    from .geometry import Ball, Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
     from .unwrap import (
