@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from .joint import joint
+from .leaves import Below, BoxBounds
 from .property import Case
 from .searching import Search, excluded
 
@@ -16,12 +17,18 @@ BATCH = 512
 BEST_FIRST = 2**15
 """Open boxes up to which those with the worst bounds come first, which finds counterexamples; beyond, the newest, which saves memory."""
 
+ITERATIONS = 0
+"""Of a search for the lines of the last pass, for boxes that are left. On ACAS Xu it saves no boxes to speak of: what is loose there are
+the bounds of hidden units, which halving tightens."""
+
+NEAR = 2.0
+"""Boxes whose margin is below zero by more than this many times what the linear bound changes over them are halved without that."""
+
+WEIGHTS = 1024.0
+"""Weights of rows in a mixture are multiples of one over this."""
+
 MOST_KEPT = 200_000
 """Leaves that are kept for `check`."""
-
-Bound = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""(lower (n, k), upper (n, k), rows C (m, outputs)) -> lower bounds (n, m) of C f, and the slopes (n, m, k) of linear functions below."""
-
 
 @dataclass(eq=False)
 class _Open:
@@ -49,7 +56,7 @@ class _Open:
         return _Open(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in ("lower", "upper", "alive", "bound")))
 
 
-def by_inputs(search: Search, bound: Bound, *, batch: int = BATCH) -> None:
+def by_inputs(search: Search, bound: BoxBounds, *, batch: int = BATCH, iterations: int = ITERATIONS) -> None:
     """Search every case's box; what comes out stands in `search`.
 
     Needs     bounds that are sound in floats; cases with finite boxes.
@@ -62,7 +69,7 @@ def by_inputs(search: Search, bound: Bound, *, batch: int = BATCH) -> None:
     for cases in _groups(search.space.cases):
         if search.is_decided:
             return
-        _search(search, cases, bound, batch)
+        _search(search, cases, bound, batch, iterations)
 
 
 def _groups(cases: tuple[Case, ...]) -> list[list[Case]]:
@@ -73,7 +80,7 @@ def _groups(cases: tuple[Case, ...]) -> list[list[Case]]:
     return list(groups.values())
 
 
-def _search(search: Search, cases: list[Case], bound: Bound, batch: int) -> None:
+def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, iterations: int) -> None:
     C, b = np.vstack([c.C for c in cases]), np.concatenate([c.b for c in cases])
     strict, ends = np.concatenate([c.strict for c in cases]), np.cumsum([0, *(len(c.b) for c in cases)])
     rows = [np.arange(ends[k], ends[k + 1]) for k in range(len(cases))]
@@ -88,10 +95,11 @@ def _search(search: Search, cases: list[Case], bound: Bound, batch: int) -> None
             now, open_ = open_.take(min(batch, budget.nodes_left))
             search.open_bound = min(search.open_bound, float(now.bound.min()))
             budget.nodes += len(now)
-            below, slope = bound(now.lower, now.upper, C)
-            below = below - b
-            below = np.where(below > 0, np.nextafter(below, -np.inf), below)      # the subtraction rounds once
-            out, margin = excluded(below, rows, strict)
+            look = _Look(bound(now.lower, now.upper, C), C, b, rows, strict, now)
+            look.mix()
+            if iterations:
+                look.sharpen(bound, iterations)
+            out, margin = look.out, look.margin
             is_done = (out | ~now.alive).all(axis=1)
             if is_done.any():
                 leaf = np.where(now.alive, margin, np.inf)[is_done]
@@ -105,8 +113,7 @@ def _search(search: Search, cases: list[Case], bound: Bound, batch: int) -> None
                 continue
             alive = now.alive[left] & ~out[left]
             worst = np.where(alive, margin[left], np.inf)
-            row = _deciding_row(below[left], rows, alive, worst)
-            lower, upper, steep = now.lower[left], now.upper[left], slope[left, row]
+            lower, upper, steep = now.lower[left], now.upper[left], look.slope[left, worst.argmin(axis=1)]
             if search.try_points(_candidates(lower, upper, steep), tuple(cases)):
                 break
             halves, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
@@ -137,10 +144,75 @@ def _log_volume(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     return np.log2(np.where(width > 0, width, 1.0)).sum(axis=1)
 
 
-def _deciding_row(below: np.ndarray, rows: list[np.ndarray], alive: np.ndarray, worst: np.ndarray) -> np.ndarray:
-    """(n,) of the case that is farthest from excluded the row that is nearest to excluding it."""
-    best = np.stack([r[below[:, r].argmax(axis=1)] if len(r) else np.zeros(len(below), dtype=int) for r in rows], axis=1)
-    return best[np.arange(len(below)), worst.argmin(axis=1)]
+class _Look:
+    """What bounds say of a batch of boxes: which cases are excluded, (n, cases), and by what margin.
+
+    slope: (n, cases, k) of the row that is best by itself. (That of a mixture tells less of where to halve: the better a mixture, the
+    more of it cancels; measured, twice to ten times the boxes.)
+    """
+
+    def __init__(self, found: Below, C, b, rows: list[np.ndarray], strict, boxes: _Open):
+        self.found, self.C, self.b, self.rows, self.boxes = found, C, b, rows, boxes
+        self.value = _less(found.value, b)
+        self.out, self.margin = excluded(self.value, rows, strict)
+        n, k = boxes.lower.shape
+        self.slope, self.weight = np.zeros((n, len(rows), k)), [np.zeros((n, len(r))) for r in rows]
+        for j, r in enumerate(rows):
+            if len(r):
+                best = self.value[:, r].argmax(axis=1)
+                self.slope[:, j] = found.slope[np.arange(n), r[best]]
+                self.weight[j][np.arange(n), best] = 1.0
+
+    def mix(self) -> None:
+        """Mix the rows of each case that is left."""
+        open_ = self.boxes.alive & ~self.out
+        for j, r in enumerate(self.rows):
+            n = np.flatnonzero(open_[:, j])
+            if len(r) > 1 and len(n):
+                self._mix(j, r, n)
+
+    def sharpen(self, bound: BoxBounds, iterations: int) -> None:
+        """Choose lines of the last pass for the mixture of the case that is farthest from excluded."""
+        open_ = self.boxes.alive & ~self.out
+        n = np.flatnonzero(open_.any(axis=1))
+        case = np.where(open_, self.margin, np.inf)[n].argmin(axis=1)
+        near = self.margin[n, case] > -NEAR * self._size(n, case)
+        n, case = n[near], case[near]
+        if not len(n):
+            return
+        w = np.zeros((len(n), len(self.b)))
+        for j, r in enumerate(self.rows):
+            at = np.flatnonzero(case == j)
+            w[np.ix_(at, r)] = self.weight[j][n[at]]
+        w = np.floor(w * WEIGHTS) / WEIGHTS                    # few bits, so that mixtures of small whole numbers stay exact in float32
+        found = bound.sharper(self.found, n, w @ self.C, iterations)
+        value = _less(found.value[:, 0], w @ self.b) - 8 * np.spacing(np.abs(w) @ np.abs(self.b))
+        better = value > self.margin[n, case]
+        n, case = n[better], case[better]
+        self.margin[n, case] = value[better]
+        self.out[n, case] |= value[better] > 0
+
+    def _mix(self, j: int, r: np.ndarray, n: np.ndarray) -> None:
+        slope, offset = self.found.slope[n][:, r], self.found.offset[n][:, r] - self.b[r]
+        offset -= np.spacing(np.abs(self.b[r]) + np.abs(offset))
+        fine = np.isfinite(slope).all(axis=(1, 2)) & np.isfinite(offset).all(axis=1)
+        slope, offset, n = slope[fine], offset[fine], n[fine]
+        if not len(n):
+            return
+        value, w = joint(slope, offset, self.boxes.lower[n], self.boxes.upper[n])
+        better = value > self.margin[n, j]
+        n, w, value = n[better], w[better], value[better]
+        self.margin[n, j], self.weight[j][n] = value, w
+        self.out[n, j] |= value > 0
+
+    def _size(self, n: np.ndarray, case: np.ndarray) -> np.ndarray:
+        """By how much the linear bound changes over each box."""
+        return (np.abs(self.slope[n, case]) * (self.boxes.upper[n] - self.boxes.lower[n])).sum(axis=1)
+
+
+def _less(value: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """value - b, rounded down."""
+    return np.where(b == 0.0, value, np.nextafter(value - b, -np.inf))
 
 
 def _candidates(lower: np.ndarray, upper: np.ndarray, slope: np.ndarray) -> np.ndarray:
