@@ -30,6 +30,7 @@ _HOME = {
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
     "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
+    "verify": "bounding", "Verdict": "bounding", "never": "bounding", "Property": "bounding", "load_vnnlib": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
         nearest_regions,
         resume,
     )
-    from .bounding import Bounds, bounds, margins
+    from .bounding import Bounds, Property, Verdict, bounds, load_vnnlib, margins, never, verify
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
