@@ -33,6 +33,7 @@ _HOME = {
     "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
     "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
     "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
+    "verify": "bounding", "Verdict": "bounding", "never": "bounding", "Property": "bounding", "load_vnnlib": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
         nearest_regions,
         resume,
     )
-    from .bounding import Bounds, bounds, margins
+    from .bounding import Bounds, Property, Verdict, bounds, load_vnnlib, margins, never, verify
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
