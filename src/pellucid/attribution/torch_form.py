@@ -50,7 +50,7 @@ def torch_module(net: Network, *, dtype=None, device=None):
 
         def __init__(self):
             super().__init__()
-            self.dtype, self.device, self.width = dtype, device, widest(net)
+            self.dtype, self.device, self.width, self.input_shape = dtype, device, widest(net), net.input_shape
             self.steps = torch.nn.ModuleList(Step(node.op) for node in net.graph.nodes)
 
         def node(self, name: str) -> torch.nn.Module:
@@ -73,19 +73,6 @@ def torch_module(net: Network, *, dtype=None, device=None):
 def arrays_of(op) -> list[np.ndarray]:
     """The float constants that an op holds as fields."""
     return [v for v in vars(op).values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
-
-
-def in_batches(module, X: torch.Tensor, values: int = 2**24):
-    """The module's values of many rows, without gradients, so many at a time that the widest tensors stay below `values` entries."""
-    torch = require_torch("evaluating a network")
-    rows = max(1, values // max(1, module_width(module)))
-    with torch.no_grad():
-        return torch.cat([module(part) for part in X.split(rows)]) if len(X) > rows else module(X)
-
-
-def module_width(module) -> int:
-    """Entries of a sample's widest tensor, where the module says so; 4096 where it does not."""
-    return int(getattr(module, "width", 4096))
 
 
 def widest(net: Network) -> int:
