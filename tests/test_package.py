@@ -15,6 +15,7 @@ PUBLIC = {
     "ContrastiveReason", "nearest_regions", "NearestRegions", "robustness_radius", "local_explanation", "count_regions", "RegionCount",
     "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
     "MonotoneDecision", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate",
+    "Ball", "bounds", "margins", "Bounds",
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 _HOME = {
     "load": "importers.load",
     "Network": "graph",
-    "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
+    "Ball": "geometry", "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "StreamedAtlas": "atlas", "resume": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
@@ -29,6 +29,7 @@ _HOME = {
     "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
+    "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         nearest_regions,
         resume,
     )
+    from .bounding import Bounds, bounds, margins
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -109,7 +111,7 @@ if TYPE_CHECKING:
         tipping_points,
         transitions,
     )
-    from .geometry import Box, Hull, Slice
+    from .geometry import Ball, Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
 
