@@ -9,6 +9,10 @@ ROUNDING_FACTOR = 16.0
 """Signs are decided against this many times the a-priori rounding bound of a unit (the bound is proved, the factor covers
 the cut vertices, whose coordinates carry a few roundings of their own)."""
 
+OWN_SHARE = 0.25
+"""Where bounds of rounding errors are found for each cell, decisions are proved if no bound is more than this of what signs were decided
+against (ROUNDING_FACTOR times the floor): what is left covers the cut vertices, as above."""
+
 FIDELITY = 1e-4
 """Largest relative difference between an imported network and its original's runtime.
 

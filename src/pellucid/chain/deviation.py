@@ -9,7 +9,7 @@ import numpy as np
 from ..geometry.slice import Slice
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR, SIMPLEX
 from .chain import Chain, Elementwise, Selection, Stage
-from .intervals import UNIT, _gamma, rounding_floors, unit_intervals
+from .intervals import UNIT, gamma, rounding_floors, unit_intervals
 from .local_maps import BATCH_BYTES
 
 
@@ -63,7 +63,7 @@ def deviation_bound(chain: Chain, domain: Slice, floors: list[np.ndarray], *, sl
     turn_g, e, D = (upper - lower) / 2, np.zeros(k), np.zeros(k)
     for l, layer in enumerate((*chain_u.stages, chain_u)):
         A = abs(layer.A)
-        e = A @ e + 2 * _gamma(len(size) + 4) * (A @ size + np.abs(layer.a)) + (2 * rounding_floors(chain, domain)[0] if l == 0 else 0.0)
+        e = A @ e + 2 * gamma(len(size) + 4) * (A @ size + np.abs(layer.a)) + (2 * rounding_floors(chain, domain)[0] if l == 0 else 0.0)
         size, turn_g, D = A @ size + np.abs(layer.a), A @ turn_g, A @ D
         if isinstance(layer, Chain):
             break
@@ -125,7 +125,7 @@ class _Forward:
         Z = np.asarray(A @ M.reshape(n, -1)).reshape(-1, K, width)
         Z[:, :, -1] += layer.a[:, None]
         # twice the bound of one summation: an engine sums in another order
-        own = 2 * _gamma(n + 4) * (magnitude @ np.abs(M).sum(axis=2) + np.abs(layer.a)[:, None])
+        own = 2 * gamma(n + 4) * (magnitude @ np.abs(M).sum(axis=2) + np.abs(layer.a)[:, None])
         error = magnitude @ e + own
         if l == 0:
             error = error + 2 * self.first[:, None]
