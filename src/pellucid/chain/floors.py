@@ -9,11 +9,12 @@ from functools import lru_cache
 import numpy as np
 
 from ..geometry.slice import Slice
-from ..tolerance import OWN_SHARE, PROOF_WIDTH, ROUNDING_FACTOR
+from ..tolerance import OWN_SHARE, OWN_WIDTH, PROOF_WIDTH, ROUNDING_FACTOR
 from .chain import Chain, Elementwise, Selection, Stage
 from .intervals import UNIT, gamma, piece_terms, rounding_floors
 
 _POINTS = 16                      # cells whose own bounds are looked at before a run
+_ROOM = 8.0                       # floors are so many times the largest of these, where they are narrow even so: other cells have larger ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,9 @@ def rounding(chain: Chain, domain: Slice) -> Rounding:
         return Rounding(proved, True, width)
     floors = []
     for f, s, (estimate, own) in zip(proved, sizes, _along_paths(chain, domain, proved[0]), strict=True):
-        narrow = PROOF_WIDTH * s / ROUNDING_FACTOR
-        floors.append(np.where(f <= narrow, f, np.minimum(f, np.maximum(estimate, np.minimum(own, narrow)))))
+        narrow, wide = (w * s / ROUNDING_FACTOR for w in (PROOF_WIDTH, OWN_WIDTH))
+        likely = np.where(OWN_SHARE * own <= wide, np.maximum(np.minimum(own, wide), np.minimum(_ROOM * own, narrow)), 0.0)
+        floors.append(np.where(f <= narrow, f, np.minimum(f, np.maximum(estimate, likely))))
     return Rounding(floors, False, width, np.ascontiguousarray(proved[0]), sizes)
 
 
