@@ -96,6 +96,7 @@ inline std::vector<std::vector<double>> tolerances(const std::vector<In1<double>
 inline std::vector<double> watched_rows(const Chain& chain, In1<double> first) {
     const size_t n = first.shape(0);
     expect(n == 0 || (int)n == chain.map(0).rows, "a rounding bound for each row of the first layer is needed");
+    for (size_t i = 0; i < n; ++i) expect(first.data()[i] >= 0, "a rounding bound is negative or no number");
     return {first.data(), first.data() + n};
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ..certificate import Certificate, Status
-from ..chain import UNIT, Rounding, chain_of, confirmed, rounding
+from ..chain import UNIT, Chain, Rounding, chain_of, confirmed, own_share, rounding
 from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
@@ -85,7 +85,7 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, eng
         if by == "top2" and net.n_outputs == 1 and cells.first is not None:
             cells = replace(cells, second=np.asarray(1 - cells.first, dtype=np.int32))
         kind = Atlas if cells.complete else PartialAtlas
-        sure = confirmed(decided, chain, cells.errors, outputs=split is not None)
+        sure = confirmed_by(decided, chain, cells, by)
         return kind(net, plane, cells, by, threshold, _certificate(cells, plane, sure, engine, time.perf_counter() - started))
 
     budgets = {"max_regions": max_regions, "max_seconds": max_seconds, "max_bytes": max_bytes, "threads": threads, "progress": progress}
@@ -118,7 +118,7 @@ def count_cells(net: Network, domain: Box | Slice | NamedSlice, by: str | None, 
     G, h, _ = plane.constraints
 
     def answer(table: Table) -> tuple[Table, Slice, Certificate]:
-        sure = confirmed(decided, chain, table.errors, outputs=split is not None)
+        sure = confirmed_by(decided, chain, table, by)
         return table, plane, _certificate(table, plane, sure, engine, time.perf_counter() - started)
 
     try:
@@ -126,6 +126,12 @@ def count_cells(net: Network, domain: Box | Slice | NamedSlice, by: str | None, 
                                        count_only=True, **budgets))
     except Interrupted as stop:
         raise Interrupted(answer(stop.partial)) from None
+
+
+def confirmed_by(decided: Rounding, chain: Chain, cells: Cells | Table, by: str | None) -> Rounding:
+    """What signs were decided against, proved if what the engine found out on the way proves it."""
+    outputs = by is not None
+    return confirmed(decided, chain, own_share(decided, chain, cells.errors, outputs=outputs), outputs=outputs)
 
 
 def _by_milp(chain_u, plane: Slice, decided: Rounding, by: str | None, budgets: dict) -> Table:

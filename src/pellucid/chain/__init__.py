@@ -12,6 +12,8 @@ from .deviation import deviation_bound as deviation_bound
 from .deviation import thickness as thickness
 from .floors import Rounding as Rounding
 from .floors import confirmed as confirmed
+from .floors import own_share as own_share
+from .floors import part_factor as part_factor
 from .floors import rounding as rounding
 from .intervals import UNIT as UNIT
 from .intervals import rounding_floors as rounding_floors

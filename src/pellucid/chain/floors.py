@@ -14,7 +14,7 @@ from .chain import Chain, Elementwise, Selection, Stage
 from .intervals import UNIT, gamma, piece_terms, rounding_floors
 
 _POINTS = 16                      # cells whose own bounds are looked at before a run
-_ROOM = 8.0                       # floors are so many times the largest of these, where they are narrow even so: other cells have larger ones
+_ROOM = 8.0                       # floors are so many times their largest, where that is narrow: other cells have larger ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,30 +64,59 @@ def rounding(chain: Chain, domain: Slice) -> Rounding:
     return Rounding(floors, False, width, np.ascontiguousarray(proved[0]), sizes)
 
 
-def confirmed(decided: Rounding, chain: Chain, errors: Sequence[np.ndarray] | None, *, outputs: bool) -> Rounding:
-    """The same, proved if the bounds that the engine found are.
+def own_share(decided: Rounding, chain: Chain, errors: Sequence[np.ndarray] | None, *, outputs: bool) -> float:
+    """How large the bounds that an engine found are, relative to what it decided signs by; nan where it found none.
 
-    Needs     errors: for each stage and the outputs, the largest bound of each row on all cells that the engine came to, from
-              `decided.watched`; None where it found none. outputs: they were decided by as well.
+    errors: for each stage and the outputs, the largest bound of each row on all cells that the engine came to. outputs: they were
+    decided by as well.
+    """
+    if errors is None:
+        return float("nan")
+    share = 0.0
+    for by, e, f in zip(_deciding(chain, outputs), errors, decided.floors, strict=True):
+        # 1.001: roundings of the bounds themselves, and the little by which an engine's box is larger than the domain's
+        share = max(share, float((1.001 * e[by] / np.maximum(ROUNDING_FACTOR * f[by], 1e-300)).max(initial=0.0)))
+    return share
+
+
+def confirmed(decided: Rounding, chain: Chain, share: float, *, outputs: bool) -> Rounding:
+    """The same, proved if the bounds that the engine found are small enough. share, outputs: see `own_share`.
+
     Sound     design/rounding.md: every map that is decided by is that of a cell the engine came to. Decisions hold if the errors are at
               most OWN_SHARE of what they were made against.
     """
-    if decided.is_proved or errors is None:
-        return decided
-    rows = [*(_deciding(stage) for stage in chain.stages), np.full(chain.n_outputs, outputs)]
-    share = width = 0.0
-    for by, e, f, s in zip(rows, errors, decided.floors, decided.sizes, strict=True):
-        against = ROUNDING_FACTOR * f[by]
-        # 1.001: roundings of the bounds themselves, and the little by which an engine's box is larger than the domain's
-        share = max(share, float((1.001 * e[by] / np.maximum(against, 1e-300)).max(initial=0.0)))
-        width = max(width, float((against / s[by]).max(initial=0.0)))
-    if share <= OWN_SHARE:
-        return replace(decided, is_proved=True, width=width, share=share)
-    return replace(decided, share=share)
+    if decided.is_proved or not share <= OWN_SHARE:
+        return decided if decided.is_proved else replace(decided, share=share)
+    width = max(float((ROUNDING_FACTOR * f[by] / s[by]).max(initial=0.0))
+                for by, f, s in zip(_deciding(chain, outputs), decided.floors, decided.sizes, strict=True))
+    return replace(decided, is_proved=True, width=width, share=share)
 
 
-def _deciding(stage: Stage) -> np.ndarray:
-    """(rows,) bool: rows that have a breakpoint or a rival; others are never decided by."""
+def part_factor(chain: Chain) -> float:
+    """How many times larger bounds can be where all pieces of a chain are known from the beginning than where they are found.
+
+    Needs     bounds by `piece_terms` of a chain whose first units are linear (`regions.parallel`): these are summed up of one term, their
+              own piece, when those who cut the part out may have summed jumps.
+    Gives     a factor: of the sizes of terms, times that of their number; inf where there is none (a piece that is 0 above a kink).
+    """
+    factor, count = 1.0, 1.0
+    for stage in chain.stages:
+        if isinstance(stage.phi, Elementwise):
+            _, slopes, offsets = stage.phi.padded
+            within = np.arange(slopes.shape[1]) < stage.phi.n_pieces[:, None]
+            for terms, own in zip(piece_terms(stage.phi), (np.abs(slopes), np.abs(offsets)), strict=False):
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    factor = max(factor, float(np.where(within & (terms > 0), terms / own, 0.0).max(initial=0.0)))
+            count = max(count, float(np.where(within, piece_terms(stage.phi)[2], 1).max(initial=1)))
+    return factor * count
+
+
+def _deciding(chain: Chain, outputs: bool) -> list[np.ndarray]:
+    """For each stage and the outputs, (rows,) bool: rows that have a breakpoint or a rival; others are never decided by."""
+    return [*(_rows_that_decide(stage) for stage in chain.stages), np.full(chain.n_outputs, outputs)]
+
+
+def _rows_that_decide(stage: Stage) -> np.ndarray:
     if isinstance(stage.phi, Elementwise):
         return stage.phi.n_pieces > 1
     rows = np.zeros(len(stage.a), dtype=bool)
@@ -154,7 +183,7 @@ def _along_paths(chain: Chain, domain: Slice, first: np.ndarray) -> list[tuple[n
 
 
 def _through(phi: Elementwise | Selection, z, at, size, held, variance):
-    """(maps, sizes of terms, bounds, variances, numbers of terms) behind phi, where the pre-activations at the points are `at` (rows, n)."""
+    """(maps, sizes of terms, bounds, variances, numbers of terms) behind phi; `at`: (rows, n), the pre-activations at the points."""
     piece, n = phi.piece(at), np.arange(at.shape[1])
     if isinstance(phi, Selection):
         winners = phi.members[phi.ptr[:-1, None] + piece]

@@ -44,7 +44,8 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
     Source    design/search.md: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
               starts from the best vertex known and stops at the first that serves.
     """
-    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame, start, watched=watched)
+    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame, start,
+                   watched=watched)
     return Table(**finish(run, progress))
 
 
@@ -174,7 +175,8 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                                 [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
-                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only, cuts, start, watched_rows(watched), *budgets)
+                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only, cuts, start, watched_rows(watched),
+                                *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 
