@@ -15,7 +15,7 @@ against (ROUNDING_FACTOR times the floor): what is left covers the cut vertices,
 
 OWN_WIDTH = 1e-7
 """Signs are decided against no more than this, relative to the size of the unit, for the sake of cells' own bounds: ten times PROOF_WIDTH,
-which only units of deep networks in large domains come to. Beyond, errors are estimated."""
+which only units of deep networks in large domains come to. Beyond, errors are estimated, and nothing is called proved."""
 
 FIDELITY = 1e-4
 """Largest relative difference between an imported network and its original's runtime.

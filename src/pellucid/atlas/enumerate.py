@@ -193,7 +193,7 @@ def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: 
         return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {_explored(cells, plane)}", figures)
     slivers = f", up to {cells.unresolved} slivers of at most {_thin(cells)}" if cells.unresolved else ""
     if not decided.is_proved:
-        reason = f"complete up to rounding errors, which were estimated: {decided.why()}, too much to decide signs by{slivers}"
+        reason = f"complete up to rounding errors, which were estimated: {decided.why()}{slivers}"
         return Certificate(claim, Status.UNKNOWN, reason, figures)
     return Certificate(claim, Status.PROVED, f"complete, exact{slivers}" if slivers else "complete and exact", figures)
 

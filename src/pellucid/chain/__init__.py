@@ -16,6 +16,7 @@ from .floors import own_share as own_share
 from .floors import part_factor as part_factor
 from .floors import rounding as rounding
 from .intervals import UNIT as UNIT
+from .intervals import outer_intervals as outer_intervals
 from .intervals import rounding_floors as rounding_floors
 from .intervals import unit_intervals as unit_intervals
 from .local_maps import local_maps as local_maps

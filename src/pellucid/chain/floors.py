@@ -24,8 +24,8 @@ class Rounding:
 
     is_proved: the errors are proved to be small beside that. The floors are `rounding_floors`, or the engine has found a bound for each
     cell that it came to (`confirmed`).
-    width: the largest ROUNDING_FACTOR * proved floor, relative to the size of its unit on the domain; where cells' own bounds
-    confirmed, of what was decided by.
+    width: the largest ROUNDING_FACTOR * proved floor, relative to the size of its unit on the domain; with a `share`, of what was
+    decided by.
     watched: what the engine is to begin with to find the cells' own bounds, (rows of the first layer,); empty where there is no need.
     sizes: of each pre-activation. share: the largest bound of a cell, relative to what was decided by; nan where there are none.
     """
@@ -39,9 +39,10 @@ class Rounding:
 
     def why(self) -> str:
         """In words, why the errors are not proved."""
-        own = "" if np.isnan(self.share) else (
-            f" and the cells' own ones {self.share:.1g} of what signs were decided against (up to {OWN_SHARE:g} would do)")
-        return f"their proved bound over the domain reaches {self.width:.1g} of the size of a unit{own}"
+        if np.isnan(self.share):
+            return f"their proved bound over the domain reaches {self.width:.1g} of the size of a unit"
+        return (f"signs were decided against up to {self.width:.1g} of the size of a unit ({OWN_WIDTH:g} is taken for exact), and the "
+                f"cells' own bounds reach {self.share:.1g} of that (up to {OWN_SHARE:g} would be a proof)")
 
 
 def rounding(chain: Chain, domain: Slice) -> Rounding:
@@ -83,13 +84,14 @@ def confirmed(decided: Rounding, chain: Chain, share: float, *, outputs: bool) -
     """The same, proved if the bounds that the engine found are small enough. share, outputs: see `own_share`.
 
     Sound     design/rounding.md: every map that is decided by is that of a cell the engine came to. Decisions hold if the errors are at
-              most OWN_SHARE of what they were made against.
+              most OWN_SHARE of what they were made against; where that is more than OWN_WIDTH, what is proved is too little.
     """
-    if decided.is_proved or not share <= OWN_SHARE:
-        return decided if decided.is_proved else replace(decided, share=share)
+    if decided.is_proved or np.isnan(share):
+        return decided
     width = max(float((ROUNDING_FACTOR * f[by] / s[by]).max(initial=0.0))
                 for by, f, s in zip(_deciding(chain, outputs), decided.floors, decided.sizes, strict=True))
-    return replace(decided, is_proved=True, width=width, share=share)
+    holds = share <= OWN_SHARE and width <= OWN_WIDTH * (1 + 1e-9)
+    return replace(decided, is_proved=holds, width=width, share=share)
 
 
 def part_factor(chain: Chain) -> float:

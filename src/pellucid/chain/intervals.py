@@ -18,7 +18,7 @@ UNIT = 2.0**-53
 def unit_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Interval bounds of the pre-activations of every stage, then of the outputs, over the box [lower, upper].
 
-    Source: interval arithmetic (Moore 1966); in real arithmetic, rounding is `rounding_floors`' business.
+    Source: interval arithmetic (Moore 1966); in real arithmetic, see `outer_intervals`.
     """
     lo, up, bounds = np.asarray(lower, float), np.asarray(upper, float), []
     for stage in chain.stages:
@@ -26,6 +26,26 @@ def unit_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[t
         bounds.append(z)
         lo, up = phi_image(stage.phi, *z)
     bounds.append(_affine_image(chain.A, chain.a, lo, up))
+    return bounds
+
+
+def outer_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """As `unit_intervals`, with all roundings taken outwards: the bounds hold."""
+    lo, up, bounds = np.asarray(lower, float), np.asarray(upper, float), []
+    for layer in (*chain.stages, chain):
+        size = np.maximum(np.abs(lo), np.abs(up))
+        slack = 2 * gamma(len(lo) + 6) * (abs(layer.A) @ size + np.abs(layer.a))
+        lo, up = _affine_image(layer.A, layer.a, lo, up)
+        lo, up = lo - slack, up + slack
+        bounds.append((lo, up))
+        if isinstance(layer, Chain):
+            break
+        size = np.maximum(np.abs(lo), np.abs(up))
+        lo, up = phi_image(layer.phi, lo, up)
+        if isinstance(layer.phi, Elementwise):
+            _, slopes, offsets = layer.phi.padded
+            slack = 4 * UNIT * (np.abs(slopes).max(axis=1, initial=0.0) * size + np.abs(offsets).max(axis=1, initial=0.0))
+            lo, up = lo - slack, up + slack
     return bounds
 
 
@@ -106,6 +126,13 @@ def piece_terms(phi: Elementwise) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             np.cumsum(np.hstack([count, np.ones(breaks.shape, dtype=int)]), axis=1))
 
 
+def most_terms(phi: Elementwise) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, (n,) each, the largest of all pieces of a row."""
+    slopes, offsets, counts = piece_terms(phi)
+    within = np.arange(slopes.shape[1]) < phi.n_pieces[:, None]
+    return tuple(np.where(within, v, 0).max(axis=1, initial=0) for v in (slopes, offsets, counts))
+
+
 def _phi_size(phi: Elementwise | Selection) -> tuple[float, float, float, float, int]:
     """(slope, offset, slope, offset of the terms, number of terms): |phi(M)|_F <= slope |M|_F + offset, and likewise what it is made of."""
     if isinstance(phi, Selection):
@@ -113,8 +140,7 @@ def _phi_size(phi: Elementwise | Selection) -> tuple[float, float, float, float,
         slope = float(np.sqrt(used.max(initial=1)))      # a row in k groups can win k times
         return slope, 0.0, slope, 0.0, phi.n_outputs
     _, slopes, offsets = phi.padded
-    own, within = piece_terms(phi), np.arange(slopes.shape[1]) < phi.n_pieces[:, None]
-    of_terms, level, count = (np.where(within, v, 0).max(axis=1, initial=0) for v in own)
+    of_terms, level, count = most_terms(phi)
     return (float(np.abs(slopes).max(initial=1.0)), float(np.linalg.norm(np.abs(offsets).max(axis=1, initial=0.0))),
             float(of_terms.max(initial=1.0)), float(np.linalg.norm(level)), int(count.sum()))
 

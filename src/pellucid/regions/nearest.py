@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from ..chain.chain import Chain
-from ..chain.intervals import unit_intervals
+from ..chain.intervals import outer_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
@@ -55,7 +55,7 @@ def near_regions(chain: Chain, G: np.ndarray, h: np.ndarray, at: np.ndarray, wei
     mode, thresholds = _mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = roomy_box(G, h)
-    bounds = unit_intervals(chain, lower, upper)
+    bounds = outer_intervals(chain, lower, upper)
     _, seconds, _, threads = native_budgets(None, max_seconds, None, threads)
     try:
         run = _core.near_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from ..chain.chain import Chain
 from ..chain.deviation import thickness
-from ..chain.intervals import UNIT, unit_intervals
+from ..chain.intervals import UNIT, outer_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
@@ -170,7 +170,7 @@ def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, th
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = roomy_box(G, h) if frame is None else frame
     start = np.zeros(0) if start is None else np.ascontiguousarray(start, dtype=np.float64)
-    bounds = unit_intervals(chain, lower, upper)
+    bounds = outer_intervals(chain, lower, upper)
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
