@@ -35,7 +35,7 @@ def unseen_chart(estimator, X, *, title=None) -> Chart:
 
 def _distinct(net, X, unseen: np.ndarray) -> int:
     """How many different codes the unseen rows have."""
-    from ..graph.network import in_order
+    from ..graph.rows import in_order
 
     if not unseen.any():
         return 0
