@@ -41,9 +41,9 @@ def unwrap(
     test: Annotated[Path | None, o.option("--test", shown="FILE", help="Rows that the model has not seen: how many have a code that no "
                                           "row of DATA has, and how well the model does on them.")] = None,
     output: Annotated[str | None, o.option("--output", shown="NAME", help="The class or output that is spoken of.")] = None,
-    versus: Annotated[str | None, o.option("--versus", shown="NAME", help="Compare it with this one; 'mean': with the mean.")] = None,
-    merge: Annotated[str | None, o.option("--merge", shown="K|auto", panel=MERGING, help="Merge the local models to K, or as many as do best "
-                                          "on held-out rows, and refit each on its rows.")] = None,
+    versus: Annotated[str | None, o.option("--versus", shown="NAME", help="Compare it with this one.")] = None,
+    merge: Annotated[str | None, o.option("--merge", shown="K|auto", panel=MERGING, help="Merge the local models to K, or as many as "
+                                          "do best on held-out rows, and refit each on its rows.")] = None,
     penalty: Annotated[str, o.option("--penalty", shown="none|l1|l2", panel=MERGING, help="Penalty of the refitted models.")] = "none",
     strength: Annotated[float, o.option("--strength", min=0.0, panel=MERGING, help="Of the penalty: C (its inverse) for classes, alpha for "
                                         "numbers.")] = 1.0,

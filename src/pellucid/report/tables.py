@@ -261,5 +261,5 @@ def joint_table(study: Study) -> Table | None:
     rows = [(r.iloc[0], share(float(r.iloc[1])), share(float(r.iloc[2])), number(float(r.iloc[3])), number(float(r.iloc[4])),
              share(float(r.iloc[5]))) for _, r in frame.iterrows()]
     caption = f"Joint importance for {told.label}" + _cut(len(rows) - 1, len(told.features), "features")
-    head = ("feature", "of standardised features", "as they are", "mean coefficient", "its std over rows", "positive on rows")
+    head = ("feature", "standardised", "raw", "mean coefficient", "std", "positive on")
     return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5}))

@@ -127,8 +127,8 @@ def sentences(told: Unwrapped) -> list[str]:
     whole = told.models.total_models <= len(told.models)
     n = int(of["models"])
     out = [f"The {int(of['rows']):,} rows lie in {n:,} linear region{'s' * (n != 1)} of the network; {told.estimator.exactness_}."]
-    one = f"{of['single row']:.1%} of {'them' if whole else f'the {len(told.models):,} largest'} hold one row"
-    also = f" and {of['one class']:.1%} more rows of one class" if told.models.network.n_classes else ""
+    one = f"{of['single row']:.1%} of {'these regions' if whole else f'the {len(told.models):,} largest regions'} hold one row"
+    also = f" and {of['one class']:.1%} rows of one class only" if told.models.network.n_classes else ""
     if of["single row"] + of["one class"] > 0:
         out.append(f"{one}{also}, together {of['rows in small']:.1%} of the rows: their models say how the network fits, not how the "
                    "answer depends on the features.")
