@@ -70,9 +70,7 @@ nb::object copied(std::vector<T>& v, std::vector<size_t> shape) {
 nb::dict take(GroupTable& t) {
     const size_t k = t.size(), m = (size_t)t.responses, w = (size_t)t.words;
     nb::dict out;
-    out["a"] = copied(t.a, {k});
-    out["b"] = copied(t.b, {k});
-    out["check"] = copied(t.check, {k});
+    out["hashes"] = copied(t.hash, {k, 3});
     out["count"] = copied(t.count, {k});
     out["first"] = copied(t.first, {k});
     out["mean"] = copied(t.mean, {k, m});

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 namespace pellucid {
@@ -51,7 +52,7 @@ class GroupTable {
   public:
     const int words, responses;
     const bool keeps_codes, has_weight, has_square, has_loss;
-    std::vector<uint64_t> a, b, check, codes;
+    std::vector<uint64_t> hash, codes;  // hash: a, b and check of each
     std::vector<int64_t> count, first;
     std::vector<double> weight, mean, square, loss;
 
@@ -68,8 +69,8 @@ class GroupTable {
 
     int64_t bytes() const {
         auto of = [](const auto& v) { return (int64_t)(v.capacity() * sizeof(v[0])); };
-        return of(a) + of(b) + of(check) + of(codes) + of(count) + of(first) + of(weight) + of(mean) + of(square) +
-               of(loss) + of(slots_);
+        return of(hash) + of(codes) + of(count) + of(first) + of(weight) + of(mean) + of(square) + of(loss) +
+               of(slots_);
     }
 
     // Rows from number `start` on: their codes, responses y (n, responses), weights and losses (or null).
@@ -108,8 +109,9 @@ class GroupTable {
         for (size_t at = h.a & (slots_.size() - 1);; at = (at + 1) & (slots_.size() - 1)) {
             const uint32_t k = slots_[at];
             if (k == FREE) return insert(at, h, code, row);
-            if (a[k] == h.a && b[k] == h.b) {
-                if (check[k] != h.check) throw std::runtime_error("two codes share a hash of 128 bits");
+            const uint64_t* mine = hash.data() + 3 * (size_t)k;
+            if (mine[0] == h.a && mine[1] == h.b) {
+                if (mine[2] != h.check) throw std::runtime_error("two codes share a hash of 128 bits");
                 return k;
             }
         }
@@ -118,25 +120,32 @@ class GroupTable {
     size_t insert(size_t at, const CodeHash& h, const uint64_t* code, int64_t row) {
         const size_t k = size();
         if (k >= FREE) throw std::length_error("more than 2^32 codes in one table");
-        a.push_back(h.a), b.push_back(h.b), check.push_back(h.check);
-        count.push_back(0), first.push_back(row);
-        if (keeps_codes) codes.insert(codes.end(), code, code + words);
-        weight.insert(weight.end(), has_weight, 0.0);
-        mean.insert(mean.end(), responses, 0.0);
-        square.insert(square.end(), has_square ? responses : 0, 0.0);
-        loss.insert(loss.end(), has_loss, 0.0);
+        const uint64_t parts[3] = {h.a, h.b, h.check};
+        append(hash, parts, 3);
+        const int64_t none = 0;
+        append(count, &none, 1), append(first, &row, 1);
+        append(codes, code, keeps_codes ? words : 0);
+        append(weight, nullptr, has_weight), append(mean, nullptr, responses);
+        append(square, nullptr, has_square ? responses : 0), append(loss, nullptr, has_loss);
         slots_[at] = (uint32_t)k;
         if (4 * size() > 3 * slots_.size()) grow();
         return k;
     }
 
+    // By a quarter where full: doubling would need up to three times the memory for a moment.
+    template <class T>
+    static void append(std::vector<T>& v, const std::type_identity_t<T>* from, int n) {
+        if (v.size() + n > v.capacity()) v.reserve(v.size() + v.size() / 4 + 256 + (size_t)n);
+        for (int i = 0; i < n; ++i) v.push_back(from ? from[i] : T(0));
+    }
+
     void grow() {
         std::vector<uint32_t>().swap(slots_);
         size_t wanted = 1024;
-        while (4 * size() > wanted) wanted *= 2;
-        slots_.assign(2 * wanted, FREE);
+        while (2 * size() > wanted) wanted *= 2;
+        slots_.assign(wanted, FREE);
         for (size_t k = 0; k < size(); ++k) {
-            size_t at = a[k] & (slots_.size() - 1);
+            size_t at = hash[3 * k] & (slots_.size() - 1);
             while (slots_[at] != FREE) at = (at + 1) & (slots_.size() - 1);
             slots_[at] = (uint32_t)k;
         }

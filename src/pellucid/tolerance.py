@@ -9,6 +9,14 @@ ROUNDING_FACTOR = 16.0
 """Signs are decided against this many times the a-priori rounding bound of a unit (the bound is proved, the factor covers
 the cut vertices, whose coordinates carry a few roundings of their own)."""
 
+OWN_SHARE = 0.25
+"""Where bounds of rounding errors are found for each cell, decisions are proved if no bound is more than this of what signs were decided
+against (ROUNDING_FACTOR times the floor): what is left covers the cut vertices, as above."""
+
+OWN_WIDTH = 1e-7
+"""Signs are decided against no more than this, relative to the size of the unit, for the sake of cells' own bounds: ten times PROOF_WIDTH,
+which only units of deep networks in large domains come to. Beyond, errors are estimated, and nothing is called proved."""
+
 FIDELITY = 1e-4
 """Largest relative difference between an imported network and its original's runtime.
 
@@ -96,13 +104,16 @@ GLM_STEP = 1e-13
 """A logistic fit ends when its loss falls by less than this, relative: Newton's steps are quadratic there, so that coefficients stand
 to half of float64's digits or better."""
 
+DRAW_STEP = 1e-9
+"""The same for bootstrap draws, whose spread is many times what is left."""
+
 COLLINEAR = 1e-8
 """A column of a design of which less than this is left, relative, when those before it are taken out, is a combination of them. Dummies
 that add up to one leave 1e-15; R's glm draws the line at 1e-7 to 1e-11."""
 
-SEPARATED = 1e-7
-"""Classes are separable where the margins of a plane that errs nowhere add up to more than this, a row. A hundred times SOLVER, within
-which each row may be missed."""
+SEPARATED = 0.5
+"""A row is told apart by a plane that errs nowhere where its margin, asked for up to 1, is more than this: between the 0 and 1 that the
+linear programme can answer, and far above its own tolerance."""
 
 PERFECT_FIT = 1e-12
 """A least-squares fit whose residuals are below this, relative to the response, is without error: what is left is rounding."""

@@ -13,12 +13,18 @@ _HOME = {
     "LocalModels": "models", "Rows": "models",
     "JointImportance": "importance", "joint_importance": "importance",
     "UnwrapperClassifier": "unwrapper", "UnwrapperRegressor": "unwrapper",
+    "MergedClassifier": "merged", "MergedRegressor": "merged",
+    "FlatClassifier": "flat", "FlatRegressor": "flat",
+    "Inference": "inference",
 }
 
 __all__ = [*_HOME]
 
 if TYPE_CHECKING:
+    from .flat import FlatClassifier, FlatRegressor
     from .importance import JointImportance, joint_importance
+    from .inference import Inference
+    from .merged import MergedClassifier, MergedRegressor
     from .models import LocalModels, Rows
     from .unwrapper import UnwrapperClassifier, UnwrapperRegressor
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..tolerance import LOST_DRAWS
+from ..tolerance import DRAW_STEP, GLM_STEP, LOST_DRAWS
 from .glm import independent_columns
 from .merge import Scale
 from .newton import Fits, linear_fits, logistic_fits
@@ -72,7 +72,8 @@ def _fits(rows: Fitted, Z: np.ndarray, draws: int, seed: int) -> Fits:
     def fit(weight, start):
         if rows.n_classes == 0:
             return linear_fits(Z, rows.y, weight, penalty=penalty, alpha=strength)
-        return logistic_fits(Z, rows.y, rows.n_classes, weight, penalty=penalty, C=strength, start=start)
+        return logistic_fits(Z, rows.y, rows.n_classes, weight, penalty=penalty, C=strength, start=start,
+                             step=GLM_STEP if len(weight) == 1 else DRAW_STEP)
 
     found = [fit(rows.weight[None], None)]
     start = _free(found[0].beta[0], rows, penalty)

@@ -108,6 +108,11 @@ class _Flat(BaseEstimator):
     def _rows(self, X) -> np.ndarray:
         return plain_rows(self, X) if self.merged_ is None else self.merged_.unwrapper_._rows(X)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = not self._is_classifier
+        return tags
+
     def __sklearn_clone__(self):
         """A copy with the same arguments, unfitted; a model that is fitted stays as it is (it is held frozen)."""
         arguments = self.get_params(deep=False)
@@ -142,18 +147,19 @@ class FlatClassifier(ClassifierMixin, _Flat):
     _is_classifier = True
 
     def predict(self, X) -> np.ndarray:
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X) -> np.ndarray:
         """(n, classes)"""
         y = self._outputs(X)
         p = apply_link(self.network_.link, y)
-        return np.column_stack([1 - p, p]) if y.shape[1] == 1 else p
+        return np.column_stack([1 - p, p]) if len(self.classes_) == 2 else p
 
     def decision_function(self, X) -> np.ndarray:
         """(n,) logit of the second class where there are two, else (n, classes)."""
         y = self._outputs(X)
-        return y[:, 0] if y.shape[1] == 1 else y
+        return y[:, 0] if len(self.classes_) == 2 else y
 
 
 class FlatRegressor(RegressorMixin, _Flat):

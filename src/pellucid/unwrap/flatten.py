@@ -125,11 +125,18 @@ def _loss(torch, n_classes: int):
 
 
 def _put(torch, module, layer: Shallow, scale: Scale, target: Scale | None) -> None:
-    """The layer's numbers, for standardised inputs and values, into the module."""
+    """The layer's numbers, for standardised inputs and values, into the module.
+
+    A unit's weights before and after it are made alike in size, which changes no value: Adam moves all of them by the same step, and a
+    unit of a steep model would otherwise hardly turn.
+    """
     hidden, bias = layer.hidden * scale.std, layer.bias + layer.hidden @ scale.mean
     out, level = layer.out, layer.level
     if target is not None:
         out, level = out / target.std[:, None], (level - target.mean) / target.std
+    before, after = np.linalg.norm(np.column_stack([hidden, bias]), axis=1), np.linalg.norm(out, axis=0)
+    alike = np.where((before > 0) & (after > 0), np.sqrt(np.where(before > 0, after / np.where(before > 0, before, 1.0), 1.0)), 1.0)
+    hidden, bias, out = hidden * alike[:, None], bias * alike, out / np.where(alike > 0, alike, 1.0)
     with torch.no_grad():
         for parameter, value in zip(module.parameters(), (hidden, bias, out, level), strict=True):
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))

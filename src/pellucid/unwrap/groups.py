@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -117,28 +117,30 @@ class Table:
         return self.native.add(codes, np.ascontiguousarray(responses, dtype=np.float64), NOTHING if weight is None else weight,
                                NOTHING if loss is None else loss, start)
 
-    def take(self) -> Groups:
-        """What was found, in the order of first meeting; the table is empty afterwards."""
-        t = self.native.take()
-        hashes = np.column_stack([t["a"], t["b"], t["check"]])
-        return Groups(hashes, t["count"], t["first"], t["weight"], t["mean"], t["square"], t["loss"], t["codes"], None, self.faces)
+    def take(self) -> dict[str, np.ndarray | None]:
+        """The columns of `Groups`, in the order of first meeting; the table is empty afterwards."""
+        return self.native.take()
 
 
 def _words(chain: Chain) -> int:
     return encode(chain, np.zeros((1, chain.n_inputs)))[0].shape[1]
 
 
-def largest_first(groups: Groups) -> Groups:
-    """The same in order of size, then of the first row; labels renumbered."""
-    order = np.lexsort((groups.first, -groups.count))
-    columns = {name: getattr(groups, name) for name in ("hashes", "count", "first", "weight", "mean", "square", "loss", "codes")}
-    picked = {name: None if column is None else column[order] for name, column in columns.items()}
-    labels = groups.labels
-    if labels is not None:
-        number = np.empty(len(order), dtype=np.int32 if len(order) < 2**31 else np.int64)
-        number[order] = np.arange(len(order))
-        labels = number[labels]
-    return replace(groups, **picked, labels=labels)
+def largest_first(columns: dict[str, np.ndarray | None], labels: np.ndarray | None, faces: FaceRows) -> Groups:
+    """Groups in order of size, then of the first row; the columns are used up, one after the other."""
+    count, first = columns["count"], columns["first"]
+    assert count is not None
+    assert first is not None
+    if np.any((count[1:] > count[:-1]) | ((count[1:] == count[:-1]) & (first[1:] < first[:-1]))):
+        order = np.lexsort((first, -count))
+        del count, first
+        for name, column in columns.items():
+            columns[name] = None if column is None else column[order]
+        if labels is not None:
+            number = np.empty(len(order), dtype=labels.dtype)
+            number[order] = np.arange(len(order))
+            labels = number[labels]
+    return Groups(**columns, labels=labels, faces=faces)
 
 
 def group(chain: Chain, n: int, batch: Callable[[int, int], np.ndarray], responses: Callable[[int, int], np.ndarray],
@@ -153,4 +155,4 @@ def group(chain: Chain, n: int, batch: Callable[[int, int], np.ndarray], respons
         labels[a:b] = table.add(codes, responses(a, b), None if weight is None else weight[a:b], None, a, faces)
         if progress is not None:
             progress(b)
-    return largest_first(replace(table.take(), labels=labels))
+    return largest_first(table.take(), labels, table.faces)

@@ -208,6 +208,11 @@ class _Merged(BaseEstimator):
                 raise ValueError(f"{name}={value!r}; it is a share of the rows, between 0 and 1"
                                  + (", or a number of folds, from 2" if name == "validation" else ""))
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = not self._is_classifier
+        return tags
+
     def __sklearn_clone__(self):
         """A copy with the same arguments, unfitted; a model that is fitted stays as it is (it is held frozen)."""
         arguments = self.get_params(deep=False)
@@ -246,7 +251,8 @@ class MergedClassifier(ClassifierMixin, _Merged):
     _is_classifier = True
 
     def predict(self, X) -> np.ndarray:
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X) -> np.ndarray:
         """(n, classes)"""

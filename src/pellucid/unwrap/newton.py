@@ -14,6 +14,7 @@ from ..tolerance import GLM_STEP
 
 ROUNDS = 60
 SWEEPS = 400
+STILL = 0.1             # the last step of a fit that has a maximum moves no logit by as much
 BATCH_BYTES = 64 << 20
 
 
@@ -48,23 +49,25 @@ def linear_fits(Z: np.ndarray, Y: np.ndarray, weight: np.ndarray, *, penalty: st
 
 
 def logistic_fits(Z: np.ndarray, y: np.ndarray, n_classes: int, weight: np.ndarray, *, penalty: str | None = None,
-                  C: float = 1.0, start: np.ndarray | None = None) -> Fits:
+                  C: float = 1.0, start: np.ndarray | None = None, step: float = GLM_STEP) -> Fits:
     """Logistic models of the classes y (n,) on Z (n, d), one for each row of weight (B, n).
 
     Needs     every class in y; a draw that lacks one is not converged.
     Gives     logits: m = 1 for two classes (of the second), else one a class, with sum zero where unpenalised.
     Minimises sum w loss + |b|_1 / C, or + |b|_2^2 / (2 C) (scikit-learn's objective).
+    Ends      where a step lowers the objective by less than `step`, relative. Without a maximum it settles too, while the logits go on
+              growing by about 1 a step: that tells the two apart.
     Source    Newton's method; with l1, coordinate descent on Newton's quadratic (glmnet, Friedman et al. 2010), step halved until
               the objective falls.
     """
     p = Z.shape[1] + 1
     free = n_classes - 1 if n_classes == 2 or penalty is None else n_classes      # unpenalised: contrasts with the first class
-    step = max(1, BATCH_BYTES // (8 * len(Z) * max(free, 1) * 3))
+    at_once = max(1, BATCH_BYTES // (8 * len(Z) * max(free, 1) * 3))
     beta, ok = np.zeros((len(weight), free, p)), np.zeros(len(weight), dtype=bool)
     X = np.column_stack([np.ones(len(Z)), Z])
-    problem = _Logistic(X, y, n_classes, free, penalty, 1.0 / C if penalty else 0.0)
-    for first in range(0, len(weight), step):
-        part = slice(first, first + step)
+    problem = _Logistic(X, y, n_classes, free, penalty, 1.0 / C if penalty else 0.0, step)
+    for first in range(0, len(weight), at_once):
+        part = slice(first, first + at_once)
         begin = beta[part] if start is None else np.broadcast_to(start, beta[part].shape).copy()
         beta[part], ok[part] = problem.fit(weight[part], begin)
     present = np.stack([weight[:, y == k].sum(axis=1) > 0 for k in range(n_classes)], axis=1)
@@ -88,6 +91,7 @@ class _Logistic:
     free: int
     penalty: str | None
     strength: float
+    step: float
 
     def logits(self, beta: np.ndarray) -> np.ndarray:
         """(B, classes, n); the first is 0 where classes are told by contrasts with it."""
@@ -109,16 +113,15 @@ class _Logistic:
         for _ in range(ROUNDS):
             w = weight[going]
             target, solved = self._step(w, beta[going], eta[going])
+            before = eta[going]
             beta[going], eta[going], new = self._line(w, beta[going], target, value[going])
-            fell = value[going] - new
+            fell, moved = value[going] - new, np.abs(eta[going] - before).max(axis=(1, 2))
             value[going] = new
-            done = fell <= GLM_STEP * (np.abs(new) + 1e-300)
-            ok[going[done & solved]] = True
+            done = fell <= self.step * (np.abs(new) + 1e-300)
+            ok[going[done & solved & (moved < STILL)]] = True
             going = going[~done]
             if not len(going):
                 break
-        if self.penalty is None:                       # without a maximum the logits run away, and the loss settles all the same
-            ok &= np.abs(eta).max(axis=(1, 2)) < RUNAWAY
         return beta, ok
 
     def _step(self, weight, beta, eta):
@@ -164,10 +167,6 @@ class _Logistic:
         stuck = ~(new <= value)
         best[stuck], eta[stuck], new[stuck] = beta[stuck], self.logits(beta[stuck]), value[stuck]
         return best, eta, new
-
-
-RUNAWAY = 25.0
-"""Logits of an unpenalised fit beyond which its rows are taken as separable: the loss of a row there is 1e-11."""
 
 
 def _grams(X: np.ndarray, weight: np.ndarray) -> np.ndarray:

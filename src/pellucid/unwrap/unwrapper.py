@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, Interrupted
 from ..geometry.frames import column_names, is_frame
 from ..graph import Network
 from ..graph.network import apply_link, logit
 from ..regions.budgets import thread_count
+from .batches import Batches, Progress, as_batches
+from .coarsen import coarsened
+from .explanation import Explanation, explanation
 from .groups import codes_at
-from .model_of import as_classifier, as_regression, fitted, is_estimator, need_sklearn, network_of
+from .inference import Inference, inference
+from .model_of import as_classifier, as_regression, fitted, is_estimator, is_fitted, need_sklearn, network_of
 from .models import LocalModels
+from .native import maps_of
+from .region_model import RegionModel, region_model
 from .responses import as_values, class_numbers, classes_for, responses_of
 from .rows import MemoryRows, as_inputs, batch_rows
-from .unwrapping import CHUNK, Unwrapping, coefficients, local_models, unwrap
+from .stream import StreamedUnwrapping, reader, unwrap_batches
+from .summary import GOOD, Summary, summary
+from .unwrapping import CHUNK, Unwrapping, chosen, coefficients, local_models, unwrap
 
 need_sklearn()
 
@@ -35,31 +44,59 @@ class _Unwrapper(BaseEstimator):
         self.n_jobs = n_jobs
 
     # ---- fitting
-    def _fit(self, X, y, sample_weight, progress):
+    def _fit(self, X, y, sample_weight, progress, checkpoint, max_bytes):
         _refuse_sparse(X)
+        if X is None:
+            raise DataError("X is None: rows are needed")
+        source = as_batches(X, y, sample_weight, batch_rows(self.batch_size, 32))
+        if source is not None:
+            return self._fit_batches(source, progress, checkpoint, max_bytes)
+        if checkpoint is not None or max_bytes is not None:
+            raise ValueError("checkpoint and max_bytes are for rows that come in batches: Parquet, a dask frame, an iterator")
         model = self.network_or_model
         if not isinstance(model, Network) and is_estimator(model):
-            _demand_rows(X)
-            model = self.model_ = fitted(model, _as_given(X), y, sample_weight)
+            model = self.model_ = fitted(model, X, y, sample_weight)
         net = self._as_task(network_of(model, X))
         data = MemoryRows(net, X)
         if not len(data):
             raise DataError("Found array with 0 sample(s) (there are no rows) while a minimum of 1 is required")
         weight = _weights(sample_weight, len(data))
-        values = self._read_y(net, model, y, len(data))
-        self._note_columns(X, data)
-        kind = responses_of(net, getattr(self, "classes_", None))
-        self.network_ = net
-        self.unwrapping_ = unwrap(net, data, values, weight, kind, step=batch_rows(self.batch_size, net.n_inputs), threads=self._threads,
-                                  progress=progress)
-        self.n_regions_ = len(self.unwrapping_.groups)
-        self.exactness_ = self.unwrapping_.exactness
+        self._know_classes(net, model, y)
+        values = self._read_y(net, y, len(data))
+        self._note_columns(column_names(X), net)
+        found = unwrap(net, data, values, weight, responses_of(net, getattr(self, "classes_", None)),
+                       step=batch_rows(self.batch_size, net.n_inputs), threads=self._threads, progress=progress)
+        return self._hold(net, found)
+
+    def _fit_batches(self, source: Batches, progress, checkpoint, max_bytes):
+        model = self.network_or_model
+        if is_estimator(model) and not isinstance(model, Network) and not is_fitted(model):
+            raise DataError(f"rows come in batches, and the {type(model).__name__} is not fitted: fit it first, then unwrap it")
+        first = next(source.peek(), None)
+        if first is None:
+            raise DataError("Found array with 0 sample(s) (there are no rows) while a minimum of 1 is required")
+        X, y, _ = first
+        if is_estimator(model) and not isinstance(model, Network):
+            self.model_ = model = getattr(model, "estimator", model) if type(model).__name__ == "FrozenEstimator" else model
+        net = self._as_task(network_of(model, X))
+        self._know_classes(net, model, y)
+        self._note_columns(column_names(X), net)
+        found, is_whole = unwrap_batches(net, source, reader(net, lambda y, n: self._read_y(net, y, n)),
+                                         responses_of(net, getattr(self, "classes_", None)), step=batch_rows(self.batch_size, net.n_inputs),
+                                         threads=self._threads, checkpoint=checkpoint, max_bytes=max_bytes, progress=progress)
+        self._hold(net, found)
+        if not is_whole:
+            raise Interrupted(self)
         return self
 
-    def _note_columns(self, X, data: MemoryRows) -> None:
-        names = column_names(X)
-        self.n_features_in_ = len(names) if names is not None else data.net.n_inputs
-        if names is not None and all(isinstance(c, str) for c in _raw_columns(X)):
+    def _hold(self, net: Network, found: Unwrapping | StreamedUnwrapping):
+        self.network_, self.unwrapping_ = net, found
+        self.n_regions_, self.exactness_ = len(found.groups), found.exactness
+        return self
+
+    def _note_columns(self, names: tuple[str, ...] | None, net: Network) -> None:
+        self.n_features_in_ = net.n_inputs if names is None else len(names)
+        if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
@@ -102,15 +139,61 @@ class _Unwrapper(BaseEstimator):
         check_is_fitted(self, "unwrapping_")
         return local_models(self.unwrapping_, top=top, index=index, scores=scores)
 
+    def summary(self, top: int | None = None, by: str = "count", *, test=None, expected: Mapping[str, int] | None = None,
+                good: float = GOOD) -> Summary:
+        """The table of regions (UNWRAP 4): count, response mean and std, local and global AUC or MSE, and what is to be known beside.
+
+        top: the first so many. by: "count", "local" or "global", the order. test: rows, of which the share in unseen regions is given.
+        expected: 1 or -1 for features that should work up or down, by name. good: share of the network's skill from which a model
+        counts as good, in the column Extrapolation.
+        """
+        check_is_fitted(self, "unwrapping_")
+        unseen = None if test is None else float((self.groups(test) < 0).mean())
+        return summary(self.unwrapping_, top, by, unseen=unseen, expected=expected, good=good)
+
+    def region(self, number: int) -> RegionModel:
+        """One local model: coef_, intercept_, inequalities, rows."""
+        check_is_fitted(self, "unwrapping_")
+        u, at = self.unwrapping_, chosen(self.n_regions_, None, [number])
+        codes = u.codes(at)
+        return region_model(u, int(at[0]), maps_of(u.chain, codes), codes)
+
+    def explain(self, X, *, reference: Any = "mean") -> Explanation:
+        """Rows explained by the model of their region: contributions w_j (x_j - reference_j), exact in sum.
+
+        reference: "mean" of the rows of the fit, "zero", or a row (d,), or one for each row (n, d).
+        """
+        rows, u = self._rows(X), self.unwrapping_
+        codes, _, _ = codes_at(u.chain, rows, threads=1)
+        if isinstance(reference, str):
+            if reference not in ("mean", "zero"):
+                raise ValueError(f"reference='{reference}': there are 'mean', 'zero', or a row of {u.network.n_inputs} numbers")
+            at = u.centre if reference == "mean" else np.zeros(u.network.n_inputs)
+        else:
+            at = as_inputs(u.network, np.atleast_2d(reference) if not is_frame(reference) else reference)
+            if len(at) not in (1, len(rows)):
+                raise DataError(f"reference has {len(at)} rows: one, or one for each of the {len(rows)} rows, is needed")
+        return explanation(u.network, rows, codes, u.groups.find(codes), maps_of(u.chain, codes, threads=1), at)
+
+    def coarsen(self, *, layers: int | None = None, angle: float | None = None, offset: float = 0.25,
+                scores: Sequence[str] = ("local",)) -> LocalModels:
+        """Fewer, rougher models, for every table and picture: regions of the first `layers` layers made one, or models within `angle`
+        degrees (of standardised features) and `offset` standard deviations of the output. Each is the mean of its regions' models.
+        """
+        check_is_fitted(self, "unwrapping_")
+        return coarsened(self.unwrapping_, layers=layers, angle=angle, offset=offset, scores=scores)
+
     def coefficients(self, chunk: int = CHUNK) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(regions (k,), coef (k, c, d), intercept (k, c)) of all regions, some thousand at a time: for what does not fit in memory."""
         check_is_fitted(self, "unwrapping_")
         return coefficients(self.unwrapping_, chunk)
 
-    @property
-    def _unwrapping(self) -> Unwrapping:
+    def inference(self, region: int | None = None, *, row=None, method: str = "wald", level: float = 0.95, draws: int = 100, seed: int = 0,
+                  reference=None, X=None, y=None, sample_weight=None) -> Inference:
+        """Estimates, tests and intervals of a model refitted on a region's rows: see `pellucid.unwrap.inference.inference`."""
         check_is_fitted(self, "unwrapping_")
-        return self.unwrapping_
+        return inference(self, region, row=row, method=method, level=level, draws=draws, seed=seed, reference=reference, X=X, y=y,
+                         sample_weight=sample_weight)
 
 
 class UnwrapperClassifier(ClassifierMixin, _Unwrapper):
@@ -124,22 +207,33 @@ class UnwrapperClassifier(ClassifierMixin, _Unwrapper):
     Fitted: classes_, network_, n_regions_, exactness_ (local models against the network), n_features_in_, feature_names_in_.
     """
 
-    def fit(self, X, y=None, sample_weight=None, *, progress: Callable[[int], object] | None = None):
-        """Unwrap on rows X (n, d) with labels y. sample_weight: (n,), counts in means and scores. progress: called with the rows done."""
-        return self._fit(X, y, sample_weight, progress)
+    def fit(self, X, y=None, sample_weight=None, *, progress: Progress | None = None, checkpoint: str | Path | None = None,
+            max_bytes: int | None = None):
+        """Unwrap on rows X (n, d) with labels y. sample_weight: (n,), counts in means and scores.
+
+        X may also be a Parquet file or folder or a dask frame (y and sample_weight are then names of columns), or something that gives
+        batches (X, y) or (X, y, weight): an iterator, something to iterate anew, or a function that gives an iterator. Rows are then
+        not kept, but for a sample.
+        progress: called with the rows done. checkpoint: a folder; a run of batches that was ended by anything goes on from there.
+        max_bytes: of the table of regions in memory, beyond which it goes to disk.
+
+        Interrupted (Ctrl-C, of batches): `.partial` is this estimator with what was found.
+        """
+        return self._fit(X, y, sample_weight, progress, checkpoint, max_bytes)
 
     def _as_task(self, net: Network) -> Network:
         return as_classifier(net)
 
-    def _read_y(self, net: Network, model, y, n: int) -> np.ndarray:
-        if net.is_multilabel:
-            values = as_values(y, n, net.n_outputs)
-            if not np.isin(values, (0, 1)).all():
-                raise DataError("the network has several labels at once: y must hold 0 and 1, a column for each")
-            self.classes_ = np.arange(net.n_outputs)
-            return values
-        self.classes_ = classes_for(net, y, getattr(model, "classes_", None))
-        return class_numbers(y, n, self.classes_)
+    def _know_classes(self, net: Network, model, y) -> None:
+        self.classes_ = np.arange(net.n_outputs) if net.is_multilabel else classes_for(net, y, getattr(model, "classes_", None))
+
+    def _read_y(self, net: Network, y, n: int) -> np.ndarray:
+        if not net.is_multilabel:
+            return class_numbers(y, n, self.classes_)
+        values = as_values(y, n, net.n_outputs)
+        if not np.isin(values, (0, 1)).all():
+            raise DataError("the network has several labels at once: y must hold 0 and 1, a column for each")
+        return values
 
     def decision_function(self, X) -> np.ndarray:
         """Logits: (n,) of two classes, that of the second; (n, c) of more."""
@@ -150,9 +244,8 @@ class UnwrapperClassifier(ClassifierMixin, _Unwrapper):
 
     def predict_proba(self, X) -> np.ndarray:
         """(n, classes) probabilities, as the model gives them."""
-        net = self.network_ if hasattr(self, "network_") else None
         y = self._outputs(X)
-        assert net is not None
+        net = self.network_
         p = np.exp(apply_link(net.link, y)) if net.link == "log_softmax" else apply_link(net.link, y)
         return p if p.shape[1] > 1 else np.column_stack([1 - p, p])
 
@@ -170,14 +263,27 @@ class UnwrapperRegressor(RegressorMixin, _Unwrapper):
     Arguments and fitted attributes as of UnwrapperClassifier.
     """
 
-    def fit(self, X, y=None, sample_weight=None, *, progress: Callable[[int], object] | None = None):
-        """Unwrap on rows X (n, d) with values y, (n,) or (n, m). sample_weight: (n,), counts in means and scores."""
-        return self._fit(X, y, sample_weight, progress)
+    def fit(self, X, y=None, sample_weight=None, *, progress: Progress | None = None, checkpoint: str | Path | None = None,
+            max_bytes: int | None = None):
+        """Unwrap on rows X (n, d) with values y, (n,) or (n, m). sample_weight: (n,), counts in means and scores.
+
+        X may also be a Parquet file or folder or a dask frame (y and sample_weight are then names of columns), or something that gives
+        batches (X, y) or (X, y, weight): an iterator, something to iterate anew, or a function that gives an iterator. Rows are then
+        not kept, but for a sample.
+        progress: called with the rows done. checkpoint: a folder; a run of batches that was ended by anything goes on from there.
+        max_bytes: of the table of regions in memory, beyond which it goes to disk.
+
+        Interrupted (Ctrl-C, of batches): `.partial` is this estimator with what was found.
+        """
+        return self._fit(X, y, sample_weight, progress, checkpoint, max_bytes)
 
     def _as_task(self, net: Network) -> Network:
         return as_regression(net)
 
-    def _read_y(self, net: Network, model, y, n: int) -> np.ndarray:
+    def _know_classes(self, net: Network, model, y) -> None:
+        pass
+
+    def _read_y(self, net: Network, y, n: int) -> np.ndarray:
         return as_values(y, n, net.n_outputs)
 
     def predict(self, X) -> np.ndarray:
@@ -187,24 +293,9 @@ class UnwrapperRegressor(RegressorMixin, _Unwrapper):
 
 
 # ---- arguments
-def _as_given(X):
-    """What scikit-learn's own checks are to see."""
-    return X
-
-
-def _raw_columns(X) -> list:
-    return list(getattr(X, "columns", None) if getattr(X, "columns", None) is not None and not callable(X.columns)
-                and not hasattr(X, "column_names") else X.column_names)
-
-
 def _refuse_sparse(X) -> None:
     if hasattr(X, "tocsr"):
         raise TypeError("Sparse data was passed, but dense data is required: use X.toarray()")
-
-
-def _demand_rows(X) -> None:
-    if X is None:
-        raise DataError("X is None: rows are needed")
 
 
 def _weights(sample_weight, n: int) -> np.ndarray | None:

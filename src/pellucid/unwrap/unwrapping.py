@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..chain import Chain, Elementwise, chain_of
 from ..graph import Network
 from ..regions import unpack_codes
+from .evidence import Evidence, Moments
 from .groups import Groups, codes_at, group
 from .models import LocalModels, Rows
 from .native import encode, maps_of
 from .responses import Responses
 from .rows import MemoryRows
 from .scores import global_scores, local_scores
+
+if TYPE_CHECKING:
+    from .stream import StreamedUnwrapping
 
 CHECKED_ROWS = 100_000
 """Rows on which a fit compares local models with the network; of more rows, so many spread evenly."""
@@ -79,9 +83,40 @@ class Unwrapping:
         """(k, c) of these rows by the chain."""
         return np.vstack([encode(self.chain, self.data.take(part), outputs=True, threads=self.threads)[2] for part in _parts(rows)])
 
-    @cached_property
-    def total_weight(self) -> float:
-        return float(self.groups.weights.sum())
+    @property
+    def sample(self) -> Rows:
+        """All rows, each with its region."""
+        weight = np.ones(len(self.data)) if self.weight is None else self.weight
+        return Rows(self.data.whole(), self.y, weight, self.groups.labels)
+
+    def evidence(self, at: np.ndarray, local: bool) -> Evidence:
+        """What the rows of these regions are like."""
+        rows, place = self.rows_of(at)
+        own = None if self.weight is None else self.weight[rows]
+        found = Moments(len(at), self.network.n_inputs)
+        bounds, step = np.searchsorted(place, np.arange(len(at) + 1)), max(1, (32 << 20) // (8 * self.network.n_inputs))
+        a = 0
+        while a < len(at):                         # parts of whole regions
+            b = max(a + 1, int(np.searchsorted(bounds, bounds[a] + step, side="right")) - 1)
+            part = slice(bounds[a], bounds[b])
+            found.add(self.data.take(rows[part]), place[part], None if own is None else own[part])
+            a = b
+        return found.evidence(self.local_scores(at) if local else None)
+
+    def local_scores(self, at: np.ndarray) -> np.ndarray:
+        """(k,) of regions on their own rows."""
+        rows, place = self.rows_of(at)
+        if self.kind.are_shares:                   # one class has no area: those rows are not evaluated
+            mixed = ~is_single_class(self.groups, at, self.kind)[place]
+            rows, place = rows[mixed], place[mixed]
+        own = None if self.weight is None else self.weight[rows]
+        return local_scores(self.kind, place, self.outputs(rows), self.y[rows], own, len(at))
+
+    def rows(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]]:
+        """(X, y, weight or None, region) of all rows, some thousand at a time."""
+        for part in _parts(np.arange(len(self.data)), 16_384):
+            weight = None if self.weight is None else self.weight[part]
+            yield self.data.batch(part[0], part[-1] + 1), self.y[part], weight, self.groups.labels[part]
 
 
 def unwrap(net: Network, data: MemoryRows, y: np.ndarray, weight: np.ndarray | None, kind: Responses, *, step: int, threads: int,
@@ -127,32 +162,27 @@ def _parts(rows: np.ndarray, step: int = 65_536) -> Iterator[np.ndarray]:
         yield rows[a:a + step]
 
 
-def coefficients(u: Unwrapping, chunk: int = CHUNK) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def coefficients(u: Unwrapping | StreamedUnwrapping, chunk: int = CHUNK) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(regions (k,), coef (k, c, d), intercept (k, c)) for all regions, the largest first, some thousand at a time."""
     for part in _parts(np.arange(len(u.groups)), chunk):
         yield part, *maps_of(u.chain, u.codes(part), threads=u.threads)
 
 
-def local_models(u: Unwrapping, *, top: int | None = None, index: Sequence[int] | np.ndarray | None = None,
+def local_models(u: Unwrapping | StreamedUnwrapping, *, top: int | None = None, index: Sequence[int] | np.ndarray | None = None,
                  scores: Sequence[str] = ("local",)) -> LocalModels:
     """The local linear models of all regions, of the `top` largest or of those in `index`, with the rows of their own."""
     at = chosen(len(u.groups), top, index)
-    codes, g, m = u.codes(at), u.groups, len(at)
+    codes, g, rows = u.codes(at), u.groups, u.sample
     coef, intercept = maps_of(u.chain, codes, threads=u.threads)
-    rows, place = u.rows_of(at)
-    weight = g.weights[at]
-    centre, spread, low, high = _moments(u, rows, place, m)
-    position = np.full(len(g) + 1, -1, dtype=np.int64)
-    position[at] = np.arange(m)
-    kept = Rows(u.data.whole(), u.y, np.ones(len(u.data)) if u.weight is None else u.weight, position[g.labels])
-    found = LocalModels(u.network, coef, intercept, g.count[at], weight, g.mean[at], spread_of(g, at, u.kind), centre, spread, low, high,
-                        at, is_single_class(g, at, u.kind), is_trivial(u.chain, codes), total_models=len(g), total_rows=u.n_rows, rows=kept)
-    if "local" in scores:
-        own = None if u.weight is None else u.weight[rows]
-        found = replace(found, local_score=local_scores(u.kind, place, u.outputs(rows), u.y[rows], own, m))
-    if "global" in scores:
-        found = replace(found, global_score=global_scores(u.kind, coef, intercept, u.data.whole(), u.y, u.weight, threads=u.threads))
-    return found
+    seen = u.evidence(at, "local" in scores)
+    position = np.full(len(g) + 1, -1, dtype=np.int64)               # the last one is for rows of no region
+    position[at] = np.arange(len(at))
+    overall = global_scores(u.kind, coef, intercept, rows.X, rows.y, None if g.weight is None else rows.weight,
+                            threads=u.threads) if "global" in scores else None
+    return LocalModels(u.network, coef, intercept, np.asarray(g.count[at]), np.asarray(g.weights[at]), np.asarray(g.mean[at]),
+                       spread_of(g, at, u.kind), seen.centre, seen.spread, seen.low, seen.high, at, is_single_class(g, at, u.kind),
+                       is_trivial(u.chain, codes), seen.local_score, overall, total_models=len(g), total_rows=u.n_rows,
+                       rows=replace(rows, model=position[rows.model]), codes=codes)
 
 
 def chosen(K: int, top: int | None, index) -> np.ndarray:
@@ -197,31 +227,3 @@ def is_trivial(chain: Chain, codes: np.ndarray) -> np.ndarray:
                 else:
                     out[part] |= (stage.phi.slopes[stage.phi.ptr[outputs] + outputs + mine] == 0).all(axis=1)
     return out
-
-
-def _moments(u: Unwrapping, rows: np.ndarray, place: np.ndarray, K: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(mean, population std, least, largest) (K, d) of the features over the rows of each model, in parts of whole models."""
-    d = u.network.n_inputs
-    mean, spread, low, high = (np.full((K, d), np.nan) for _ in range(4))
-    bounds = np.searchsorted(place, np.arange(K + 1))
-    step = max(1, (32 << 20) // (8 * d))
-    a = 0
-    while a < K:
-        b = max(a + 1, int(np.searchsorted(bounds, bounds[a] + step, side="right")) - 1)
-        part = slice(bounds[a], bounds[b])
-        X, start = u.data.take(rows[part]), bounds[a:b] - bounds[a]
-        low[a:b], high[a:b] = np.minimum.reduceat(X, start, axis=0), np.maximum.reduceat(X, start, axis=0)
-        if u.weight is None:
-            w = None
-            total = np.diff(bounds[a:b + 1]).astype(np.float64)
-        else:
-            w = u.weight[rows[part]]
-            total = np.add.reduceat(w, start)
-            w = np.where(np.repeat(total > 0, np.diff(bounds[a:b + 1])), w, 1.0)   # rows of no weight count alike
-            total = np.add.reduceat(w, start)
-        mean[a:b] = np.add.reduceat(X if w is None else w[:, None] * X, start, axis=0) / total[:, None]
-        mean[a:b] = np.clip(mean[a:b], low[a:b], high[a:b])
-        away = (X - mean[place[part]]) ** 2
-        spread[a:b] = np.sqrt(np.add.reduceat(away if w is None else w[:, None] * away, start, axis=0) / total[:, None])
-        a = b
-    return mean, spread, low, high

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from ..errors import MissingExtra
-from ..tolerance import PERFECT_FIT, SEPARATED
+from ..tolerance import COLLINEAR, PERFECT_FIT, SEPARATED
 from .glm import independent_columns
 from .merge import Scale
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUSPECT = 12.0          # a logit beyond which separation is looked for: where rows are separable, Newton's logits pass it before it stops
 SEPARABLE = "the classes are separable on these rows: a plane tells some of them apart without error, so that the likelihood has no maximum"
+ALIASED = "on these rows a combination of the intercept and of the features before it"
 FEW = 10                # rows of the rarer response for each coefficient, below which the normal approximation is known to be poor
 
 
@@ -61,14 +62,45 @@ def wald(rows: Fitted, level: float, reference: int = 0) -> Wald:
     if rows.n_classes:
         if len(np.unique(rows.y)) < rows.n_classes:
             return _some_classes(rows, level, reference)
-        y = _recoded(rows.y, reference, rows.n_classes)
-        fit = _logit(design, y, rows)
-        if fit is None:
-            return _nothing(m, d, SEPARABLE if separable(design, y, rows.n_classes) else "the likelihood's maximum was not reached")
-        beta, covariance, df = fit
-    else:
-        beta, covariance, df = _linear(design, rows)
-    return _table(beta, covariance, df, keep, scale, level, rows)
+        return _of_classes(rows, design, keep, scale, level, reference)
+    return _table(*_linear(design, rows), keep, scale, level, rows)
+
+
+def _of_classes(rows: Fitted, design: np.ndarray, keep: np.ndarray, scale: Scale, level: float, reference: int) -> Wald:
+    """Where all classes have rows. Of two classes that are separable in part, coefficients that do not run away are given.
+
+    In the limit the rows that are told apart say nothing, and the others are fitted without them (Geyer 2009); a coefficient is finite
+    where these determine it.
+    """
+    y = _recoded(rows.y, reference, rows.n_classes)
+    fit = _logit(design, y, rows)
+    if fit is not None:
+        return _table(*fit, keep, scale, level, rows)
+    m, d, apart = rows.n_classes - 1, len(keep), separable(design, y, rows.n_classes)
+    if not apart.any():
+        return _nothing(m, d, "the likelihood's maximum was not reached")
+    left = np.flatnonzero(~apart)
+    if m > 1 or len(np.unique(y[left])) < 2:
+        return _nothing(m, d, SEPARABLE)
+    inner = wald(replace(rows, X=rows.X[left], y=rows.y[left], weight=rows.weight[left]), level, reference)
+    free = _determined(np.column_stack([np.ones(len(left)), scale.inwards(rows.X[left])[:, keep]]), keep, scale)
+    for name in ("coef", "std_err", "statistic", "p_value", "low", "high"):
+        getattr(inner, name)[:, ~free] = np.nan
+    inner.reasons[:, ~free] = SEPARABLE
+    gone = 1 + np.flatnonzero(~keep)
+    inner.reasons[:, gone] = ALIASED
+    note = f"{int(apart.sum())} of {len(apart)} rows are told apart without error by a plane; what the others determine is given"
+    return replace(inner, notes=(note, *inner.notes))
+
+
+def _determined(design: np.ndarray, keep: np.ndarray, scale: Scale) -> np.ndarray:
+    """(1 + d,) bool: which raw coefficients the rows of a standardised design determine: those that no b with design b = 0 moves."""
+    _, size, across = np.linalg.svd(design, full_matrices=True)
+    rank = int((size > COLLINEAR * size.max(initial=0.0)).sum())
+    null = across[rank:] @ _to_raw(keep, scale).T
+    out = np.zeros(1 + len(keep), dtype=bool)
+    out[np.r_[0, 1 + np.flatnonzero(keep)]] = (np.abs(null * _raw_size(keep, scale)) < 1e-6).all(axis=0)
+    return out
 
 
 def _no_answer(rows: Fitted, keep: np.ndarray) -> str:
@@ -113,8 +145,7 @@ def _logit(design: np.ndarray, y: np.ndarray, rows: Fitted):
     if result is None:
         return None
     beta = np.asarray(result.params).reshape(design.shape[1], m, order="F").T if m > 1 else np.asarray(result.params)[None]
-    far = not np.isfinite(beta).all() or np.abs(design @ beta.T).max() > SUSPECT
-    if far and (not np.isfinite(beta).all() or separable(design, y, rows.n_classes)):
+    if not np.isfinite(beta).all() or (np.abs(design @ beta.T).max() > SUSPECT and separable(design, y, rows.n_classes).any()):
         return None
     return beta, _blocks(np.asarray(result.cov_params()), m), np.inf
 
@@ -125,24 +156,34 @@ def _blocks(covariance: np.ndarray, m: int) -> np.ndarray:
     return np.array([covariance[k * p:(k + 1) * p, k * p:(k + 1) * p] for k in range(m)])
 
 
-def separable(design: np.ndarray, y: np.ndarray, n_classes: int) -> bool:
-    """Is there b other than 0 with (b_y - b_k).x >= 0 for all rows x and classes k, and > 0 for some: no maximum of the likelihood.
+def separable(design: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """(n,) bool: the rows that some plane b tells apart, (b_y - b_k).x >= 0 for all rows x and classes k, and > 0 for this row and some k.
 
-    Source    Albert & Anderson 1984; as one linear programme (Konis 2007): the most that the left sides can add up to, |b| <= 1.
+    None: the likelihood has its maximum. All: complete separation. Some: quasi-complete.
+    Source    Albert & Anderson 1984; as a linear programme (Konis 2007). Margins are asked for up to 1 each, which finds all such rows.
     """
     from scipy.optimize import linprog
 
-    blocks = []
+    blocks, who = [], []
     for k in range(n_classes):
         rows = np.flatnonzero(y != k)
-        of_y = sp.csr_array((np.ones(len(rows)), (np.arange(len(rows)), y[rows])), shape=(len(rows), n_classes)).toarray()
+        of_y = np.zeros((len(rows), n_classes))
+        of_y[np.arange(len(rows)), y[rows]] = 1.0
         of_y[:, k] -= 1.0
         blocks.append((of_y[:, 1:, None] * design[rows][:, None, :]).reshape(len(rows), -1))        # b of the reference is 0
-    A = np.concatenate(blocks)
+        who.append(rows)
+    A, who = np.concatenate(blocks), np.concatenate(who)
     size = np.abs(A).max(axis=1, keepdims=True)
     A = A / np.where(size > 0, size, 1.0)
-    found = linprog(-A.sum(axis=0), A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1, 1), method="highs")
-    return bool(found.status != 0 or -found.fun > SEPARATED * len(A))
+    n, p = A.shape
+    found = linprog(np.r_[np.zeros(p), -np.ones(n)], A_ub=sp.hstack([-sp.csr_array(A), sp.eye_array(n)]), b_ub=np.zeros(n),
+                    bounds=[(None, None)] * p + [(0, 1)] * n, method="highs")
+    out = np.zeros(len(design), dtype=bool)
+    if found.status != 0:                              # not solved: nothing is proved, so that nothing is claimed
+        out[:] = True
+    else:
+        out[who[found.x[p:] > SEPARATED]] = True
+    return out
 
 
 def _recoded(y: np.ndarray, reference: int, n_classes: int) -> np.ndarray:
@@ -153,8 +194,6 @@ def _recoded(y: np.ndarray, reference: int, n_classes: int) -> np.ndarray:
 
 def _some_classes(rows: Fitted, level: float, reference: int) -> Wald:
     """Classes that no row is of get NaN; the others are told among themselves."""
-    from dataclasses import replace
-
     m, d = rows.n_classes - 1, rows.X.shape[1]
     present, y = np.unique(rows.y, return_inverse=True)
     if reference not in present:
@@ -168,16 +207,28 @@ def _some_classes(rows: Fitted, level: float, reference: int) -> Wald:
     return replace(out, df=inner.df, notes=inner.notes)
 
 
+def _to_raw(keep: np.ndarray, scale: Scale) -> np.ndarray:
+    """raw coefficients = this @ standardised ones, of the kept columns, intercept first."""
+    back = np.eye(1 + int(keep.sum()))
+    back[1:, 1:] /= scale.std[keep]
+    back[0, 1:] = -scale.mean[keep] / scale.std[keep]
+    return back
+
+
+def _raw_size(keep: np.ndarray, scale: Scale) -> np.ndarray:
+    """What raw coefficients are to be multiplied by to be of the size of standardised ones."""
+    std = scale.std[keep]
+    return np.r_[1.0 / (1.0 + np.abs(scale.mean[keep] / std).max(initial=0.0)), std]
+
+
 def _table(beta, covariance, df: float, keep: np.ndarray, scale: Scale, level: float, rows: Fitted) -> Wald:
     """From standardised, kept columns to all terms in the units of the data."""
     from scipy.stats import norm, t
 
     m, d = len(beta), len(keep)
-    back = np.eye(1 + int(keep.sum()))                       # raw = back @ standardised
-    back[1:, 1:] /= scale.std[keep]
-    back[0, 1:] = -scale.mean[keep] / scale.std[keep]
+    back = _to_raw(keep, scale)
     at = np.r_[0, 1 + np.flatnonzero(keep)]
-    out = _nothing(m, d, "on these rows a combination of the intercept and of the features before it")
+    out = _nothing(m, d, ALIASED)
     constant = np.flatnonzero(np.ptp(rows.X, axis=0) == 0)
     out.reasons[:, 1 + constant] = "constant on these rows"
     coef = beta @ back.T
