@@ -42,7 +42,7 @@ def test_tables_are_those_of_the_estimator(cli, rows, data):
     np.testing.assert_array_equal(regions["Count"], models.count)
     np.testing.assert_allclose(regions["Response Mean"], models.response_mean[:, 0])
     np.testing.assert_allclose(regions["Local AUC"], models.local_score)
-    assert regions["Global AUC"].notna().sum() == 5
+    assert list(regions["region"]) == list(range(len(models)))
     coefficients = pd.read_csv(rows.out / "coefficients.csv")
     np.testing.assert_allclose(coefficients[["age", "income", "debt", "rate"]], models.coef[:, 0])
     np.testing.assert_allclose(coefficients["intercept"], models.intercept[:, 0])
@@ -71,7 +71,7 @@ def test_pictures_are_drawn_of_classes_and_numbers(cli, rows, model, target):
     drawn = {p.stem for p in (rows.out / "pictures").glob("*.png")}
     assert drawn >= {"profile", "intercepts", "importance", "parallel", "coefficients", "polar", "performance", "rows", "merged_parallel",
                      "merged_profile", "unseen_codes"}
-    assert {p.name for p in rows.out.glob("*.csv")} == {"regions.csv", "importance.csv", "coefficients.csv", "merged_regions.csv",
+    assert {p.name for p in rows.out.glob("*.csv")} == {"regions.csv", "importance.csv", "coefficients.csv", "merged_models.csv",
                                                         "merged_coefficients.csv"}
     if model == "several":
         assert set(pd.read_csv(rows.out / "coefficients.csv")["output"]) == {"low", "middle", "high"}
@@ -80,11 +80,21 @@ def test_pictures_are_drawn_of_classes_and_numbers(cli, rows, model, target):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["-t", "absent"], "absent"), ([], "--target"), (["-t", "answer", "--output", "nobody"], "nobody"),
     (["-t", "answer", "--merge", "several"], "--merge"), (["-t", "answer", "--merge", "0"], "--merge"),
-    (["-t", "answer", "--penalty", "l3"], "--penalty")])
+    (["-t", "answer", "--penalty", "l3"], "--penalty"), (["-t", "answer", "--expect", "age=sideways"], "--expect")])
 def test_wrong_input_ends_with_two_and_says_what_to_do(cli, rows, arguments, message):
     result = cli("unwrap", rows.binary, rows.csv, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_signs_that_were_expected_are_compared(cli, rows):
+    result = cli("unwrap", rows.binary, rows.csv, "-t", "answer", "--expect", "age=up", "--expect", "rate=down")
+    assert result.exit_code == 0, result.stderr
+    signs = estimator(rows).summary(expected={"age": 1, "rate": -1}).signs
+    told = result.stdout.partition("sign is expected")[2].splitlines()
+    lines = [line for line in told if line.split()[:1] in (["age"], ["rate"])]
+    assert len(lines) == 2
+    assert f"{signs.against[0, 0]:.4g}" in lines[0]
 
 
 def test_a_smooth_network_is_refused_by_name(cli, rows, tmp_path):
