@@ -10,6 +10,7 @@ from naive_models import Unwrapper, toy, unwrap
 
 import pellucid as pel
 from pellucid.errors import DataError, DomainError, MissingColumn
+from pellucid.plots.bootstrap import CLEAR, bootstrap_charts, intervals_chart
 from pellucid.plots.cells import cells_of, level_lines, zero_segment
 from pellucid.plots.chart import Area, Boxes, Curve, Label, Points, Segments, Shade, density, line_density, quantiles
 from pellucid.plots.coefficients import coefficients_chart
@@ -510,3 +511,44 @@ def test_shortened_names_keep_their_ends():
 
 def test_violins_are_areas_over_the_coefficients():
     assert len(coefficients_chart(toy(d=4), n=3).find(Area)) == 3
+
+
+# ---- bootstrap
+
+
+def drawn(share=0.3, B=200, terms=4):
+    """A bootstrap of made-up draws, term k around k - 1.5; the last is zero in a share of the draws."""
+    from pellucid.unwrap.inference import Inference
+
+    draws = np.random.default_rng(0).normal(size=(B, 1, terms), scale=0.3) + np.arange(terms) - 1.5
+    draws[:int(share * B), 0, -1] = 0
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    nothing = np.full((1, terms), np.nan)
+    return Inference(2, "bootstrap", 0.95, 80, np.inf, ("intercept", *(f"x{k}" for k in range(terms - 1))), ("yes",), "no",
+                     draws.mean(axis=0), draws.std(axis=0), nothing, nothing, low, high, np.full((1, terms), "", dtype=object),
+                     mean=draws.mean(axis=0), share_zero=(draws == 0).mean(axis=0), draws=draws)
+
+
+def test_intervals_and_shares_are_those_of_the_bootstrap():
+    told = drawn()
+    left, right = bootstrap_charts(told)
+    assert left.y.names == told.terms
+    ends = np.vstack([s.ends[0, :, 0] for s in left.find(Segments)])
+    np.testing.assert_allclose(ends, np.column_stack([told.low[0], told.high[0]]))
+    np.testing.assert_allclose(right.find(Boxes)[0].end, told.share_zero[0])
+    colours = [s.colour for s in left.find(Segments)]
+    assert [c == CLEAR for c in colours] == list((told.low[0] > 0) | (told.high[0] < 0))
+    assert len(bootstrap_charts(told, n=2, intercept=False)[0].y.names) == 2
+
+
+def test_a_bootstrap_without_draws_and_lines_without_intervals_say_why():
+    told = drawn()
+    with pytest.raises(DataError, match="method='bootstrap'"):
+        bootstrap_charts(replace(told, draws=None, method="wald"))
+    reasons = told.reasons.copy()
+    reasons[0, 1] = "separable"
+    low = told.low.copy()
+    low[0, 1] = np.nan
+    chart = intervals_chart(replace(told, low=low, reasons=reasons))
+    assert "separable" in [label.text for label in chart.find(Label)]
+    assert len(chart.find(Segments)) == 3

@@ -54,7 +54,7 @@ def choose(what: LocalModels | Unwrapped, *, top: int, small_too: bool = False, 
 
 def words(models: LocalModels, n: int = 2) -> str:
     """What one model, or n of them, are called."""
-    one = "LLM" if models.kind == "local" else "merged model"
+    one = "LLM" if models.kind == "local" else f"{models.kind} model"
     return one if n == 1 else f"{one}s"
 
 

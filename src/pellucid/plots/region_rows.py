@@ -14,7 +14,7 @@ from ..unwrap.models import LocalModels
 from .cells import zero_segment
 from .chart import LINES, Axis, Chart, Curve, Points
 from .colours import INK
-from .llm import name_of, with_unit
+from .llm import name_of, with_unit, words
 from .scene import Key
 
 SHAPES = ("o", "^", "s", "D", "v", "P")
@@ -60,7 +60,7 @@ def region_rows_chart(models, regions=None, *, features=None, output=None, versu
     shapes = [_of_class(np.zeros((0, 2)), c, INK, held.network.class_names[c]) for c in range(classes)]
     labels = [with_unit(held, f) if original is None else held.network.feature_names[f] for f in (i, j)]
     notes = () if held.rows.complete else ("drawn: a sample of the rows",)
-    heading = title if title is not None else f"Rows of {len(chosen)} of {max(held.total_models, len(held)):,} models"
+    heading = title if title is not None else f"Rows of {len(chosen)} of {(n := max(held.total_models, len(held))):,} {words(held, n)}"
     return Chart(heading, Axis(labels[0]), Axis(labels[1]), (*layers, *shapes), notes, tuple(keys))
 
 
