@@ -31,6 +31,7 @@ class Lines:
         `nodes`: how many sums of this kind are added up in the end.
         """
         u, n, reach = unit(L.dtype), L[0, 0].numel(), reaches[0]
+        reach = reach.unsqueeze(1) if self.below_slope.dim() > reach.dim() else reach
         p = L.abs()
         slope, turn = (self.below_slope + self.above_slope) / 2, (self.below_slope - self.above_slope) / 2
         offset, gap = (self.below + self.above) / 2, (self.below - self.above) / 2
