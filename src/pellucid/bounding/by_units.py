@@ -12,6 +12,7 @@ from torch import Tensor
 from .backward import Trace, backward
 from .hidden import crown
 from .mixing import Mixture, climb
+from .pairwise import without_selections
 from .piecewise import Elementwise
 from .property import Case
 from .rounding import plain_products
@@ -41,13 +42,14 @@ def by_units(search: Search, dtype: Any = torch.float32, device: Any = "cpu", ba
     Gives     a witness, or leaves that cover the set, on each of which a case is excluded, or what is left open.
     Sound     yes: both children of a node are the points with z <= t and z >= t. On each, bounds of that z are cut at t, and a
               multiplier of z - t may be added to what is bounded.
-    Complete  no: a node whose units are all decided and whose bound is not positive is left open; so are selections (max pooling).
+    Complete  no: a node whose units are all decided and whose bound is not positive is left open.
     Source    Wang et al. 2021 (beta-CROWN); Bunel et al. 2020 (BaBSR) for scores: what a unit's lines lose at its kink.
-    Differs   any elementwise op is split, at the breakpoint that is nearest the middle of its bounds, smooth ones at the middle.
+    Differs   any elementwise op is split, at the breakpoint that is nearest the middle of its bounds, smooth ones at the middle;
+              selections are taken apart into ReLUs first.
     """
     try:
         with plain_products():
-            watched = Watched.of(search.space.graph, dtype, device)
+            watched = Watched.of(without_selections(search.space.graph), dtype, device)
             for c in search.space.cases:
                 if search.is_decided:
                     return

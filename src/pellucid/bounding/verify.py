@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def verify(net: Network, domain, property=None, *, split: str = "auto", max_seco
     domain, answered, p = _asked(net, domain, property)
     budget = Budget(max_seconds, max_nodes, progress)
     space = space_of(net, domain, p)
-    search = Search(space, budget, lambda v: p.unsafe_in(net(space.lift(v)), space.lift(v)) >= 0)
+    search = Search(space, budget, lambda x: p.unsafe_in(net(x), x) >= 0)
     how = _way(space, split)
     try:
         _attack(search, seed, device)
@@ -84,15 +83,10 @@ def _asked(net: Network, domain, asked) -> tuple[Any, Property | None, Property]
         if asked is not None:
             raise DataError("a .vnnlib file holds the property: give no other")
         p = property_of(net, domain.property)
-        return replace_names(domain, net), p, before_link(net, p)
+        return domain.domain, p, before_link(net, p)
     if asked is None:
         raise DataError("what is to be verified? Give a class, comparisons, pel.never(...), or the path of a .vnnlib file as the domain")
     return domain, None, property_of(net, asked)
-
-
-def replace_names(query: Query, net: Network):
-    """The query's box: its inputs are the network's, in their order."""
-    return query.domain
 
 
 def _way(space: Space, split: str) -> str:
@@ -156,7 +150,7 @@ def _verdict(net: Network, p: Property, answered: Property | None, search: Searc
     figures = {"nodes": budget.nodes, "leaves": search.leaves, "left": search.n_left, "split": how, "seconds": budget.seconds}
     claim = p.text
     if search.witness is not None:
-        x = in_float32(space.lift(search.witness[None])[0], lambda x: bool(p.unsafe_in(net(x[None]), x[None])[0] >= 0))
+        x = in_float32(search.witness, search.is_unsafe) if space.plain else space.lift(search.witness[None])[0]
         y = net(x[None])
         case = int(p.unsafe_in(y, x[None])[0])
         answer, confirmed = asked_of_original(net, p, answered, x, runtime[0])
