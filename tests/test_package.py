@@ -15,6 +15,8 @@ PUBLIC = {
     "ContrastiveReason", "nearest_regions", "NearestRegions", "robustness_radius", "local_explanation", "count_regions", "RegionCount",
     "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
     "MonotoneDecision", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate",
+    "eva", "EVA", "eva_hybrid", "Attribution", "evaluate_attribution", "Evaluation", "deletion", "insertion", "mu_fidelity",
+    "robustness_sr", "tightness",
     "Ball", "bounds", "margins", "Bounds",
 }
 

@@ -30,6 +30,9 @@ _HOME = {
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
     "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
+    "eva": "attribution", "EVA": "attribution", "eva_hybrid": "attribution", "Attribution": "attribution",
+    "evaluate_attribution": "attribution", "Evaluation": "attribution", "deletion": "attribution", "insertion": "attribution",
+    "mu_fidelity": "attribution", "robustness_sr": "attribution", "tightness": "attribution",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -50,6 +53,19 @@ if TYPE_CHECKING:
         load_atlas,
         nearest_regions,
         resume,
+    )
+    from .attribution import (
+        EVA,
+        Attribution,
+        Evaluation,
+        deletion,
+        eva,
+        eva_hybrid,
+        evaluate_attribution,
+        insertion,
+        mu_fidelity,
+        robustness_sr,
+        tightness,
     )
     from .bounding import Bounds, bounds, margins
     from .certificate import Certificate, Status
