@@ -37,8 +37,12 @@ class Affine(abc.ABC):
         """sum_k A_k x_k: (n, *out), without the bias."""
 
     def magnitude(self, *xs: Tensor) -> Tensor:
-        """sum_k |A_k| x_k: (n, *out)."""
+        """sum_k |A_k| x_k: (n, *out), for x_k >= 0; where weights are lost in the dtype, more (`_magnitude`)."""
         return self.forward(*xs)
+
+    def spread(self, *xs: Tensor) -> Tensor:
+        """sum_k |A_k| x_k for x_k of any sign, A_k as it is in the dtype."""
+        return self.magnitude(*xs)
 
     @abc.abstractmethod
     def back(self, L: Tensor) -> list[Tensor]:
@@ -70,6 +74,12 @@ def _magnitude(a, dtype, device) -> Tensor:
     return _tensor(np.where(lost, 4 * tiny(dtype) / unit(dtype), a) if lost.any() else a, dtype, device)
 
 
+def _loses(a, dtype) -> bool:
+    """Are there numbers that become 0 or lose digits by underflow?"""
+    a = np.abs(np.asarray(a, dtype=np.float64))
+    return bool(((a > 0) & (a < torch.finfo(dtype).tiny)).any())
+
+
 def _bias(a, dtype, device) -> Tensor | None:
     return _tensor(a, dtype, device) if np.any(a) else None
 
@@ -94,6 +104,9 @@ class Sparse(Affine):
 
     def magnitude(self, *xs):
         return self._forward(self._absolute, xs)
+
+    def spread(self, *xs):
+        return self._forward([A.abs() for A in self.A], xs)
 
     def _forward(self, matrices, xs):
         n = len(xs[0])
@@ -130,6 +143,9 @@ class LinearLayer(Affine):
 
     def magnitude(self, *xs):
         return xs[0] @ self._absolute.T
+
+    def spread(self, *xs):
+        return xs[0] @ self.W.abs().T if _loses(self.op.W, self.W.dtype) else self.magnitude(*xs)
 
     def back(self, L):
         return [L @ self.W]
@@ -176,6 +192,9 @@ class ConvLayer(Affine):
 
     def magnitude(self, *xs):
         return self._apply(xs[0], self._absolute)
+
+    def spread(self, *xs):
+        return self._apply(xs[0], self.W.abs())
 
     def back(self, L):
         n, s = L.shape[:2]
@@ -274,6 +293,9 @@ class Diagonal(Affine):
     def magnitude(self, *xs):
         return xs[0] * self._absolute
 
+    def spread(self, *xs):
+        return xs[0] * self.weight.abs()
+
     def back(self, L):
         return [L * self.weight]
 
@@ -305,6 +327,6 @@ class Sum(Affine):
 
 @affine.register
 def _(op: Add, shapes, out, dtype, device):
-    if any(s != out for s in shapes):
+    if any(s != out for s in shapes) or _loses(op.weights, dtype):
         return Sparse(op, shapes, out, dtype, device)
     return Sum(op.weights)

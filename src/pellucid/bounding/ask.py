@@ -13,8 +13,9 @@ from ..certificate import Certificate, Status
 from ..errors import DomainError
 from ..graph.network import Network
 from .backward import Form, Trace, lowest
-from .hidden import crown, intervals
+from .hidden import crown, forward, intervals
 from .interval import reach_of
+from .optimise import better_form, optimised
 from .program import Program, program
 from .rounding import no_nan, plain_products, tiny, unit
 from .sets import InputSet, input_set
@@ -22,7 +23,7 @@ from .sets import InputSet, input_set
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("auto", "interval", "crown-interval", "crown")
+METHODS = ("auto", "interval", "crown-interval", "crown", "forward", "forward+crown", "alpha-crown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class Bounds:
 
 
 def bounds(net: Network, domain: Any, *, method: str = "auto", spec: Any = None, link: bool = False, batch: int | None = None,
-           forms: bool = False, dtype: Any = torch.float64, device: Any = "cpu") -> Bounds:
+           forms: bool = False, iterations: int = 20, dtype: Any = torch.float64, device: Any = "cpu") -> Bounds:
     """Sound bounds of a network's logits, or of rows c.f(x), over a ball or box."""
     if method not in METHODS:
         raise ValueError(f"method={method!r}; it can be one of {', '.join(METHODS)}")
@@ -86,7 +87,7 @@ def bounds(net: Network, domain: Any, *, method: str = "auto", spec: Any = None,
     with plain_products(), torch.set_grad_enabled(torch.is_grad_enabled() and inputs.lower.requires_grad):
         for k in range(0, len(inputs), max(step, 1)):
             C = rows if len(rows) == 1 else rows[k:k + step]
-            low, high, form = _bounds(run, inputs[k:k + step], C, method, forms)
+            low, high, form = _bounds(run, inputs[k:k + step], C, method, forms, iterations)
             lower.append(low)
             upper.append(high)
             kept.append(form)
@@ -133,20 +134,43 @@ def _rows(net: Network, spec: Any, n: int, run: Program) -> Tensor:
     return rows.reshape(len(rows), rows.shape[1], *shape)
 
 
-def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool) -> tuple[Tensor, Tensor, Form | None]:
-    trace = crown(run, inputs) if method == "crown" else intervals(run, inputs)
-    return final(trace, C, until_nonlinear=method == "interval", keep=forms)
+def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool, iterations: int) -> tuple[Tensor, Tensor, Form | None]:
+    steps = iterations if method == "alpha-crown" else 0
+    if method in ("crown", "alpha-crown"):
+        trace = crown(run, inputs, iterations=steps)
+    else:
+        trace = (forward if method in ("forward", "forward+crown") else intervals)(run, inputs)
+    return final(trace, C, until_nonlinear=method in ("interval", "forward"), keep=forms, iterations=steps)
 
 
-def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool = False) -> tuple[Tensor, Tensor, Form | None]:
-    """(lower, upper, form) of rows C (n or 1, s, *output shape), float64, of the output, given what is known of the tensors inside."""
-    run = trace.program
+def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool = False, iterations: int = 0
+          ) -> tuple[Tensor, Tensor, Form | None]:
+    """(lower, upper, form) of rows C (n or 1, s, *output shape), float64, of the output, given what is known of the tensors inside.
+
+    With `iterations` the lines are optimised; with `until_nonlinear` rows stop at the last nonlinear steps (see `backward`).
+    """
+    run, s = trace.program, C.shape[1]
     L = C.to(run.dtype)
-    values, form = lowest(trace, run.output, torch.cat([L, -L], dim=1), until_nonlinear=until_nonlinear, keep=keep)
-    lost = (L.to(C.dtype) - C).abs()
-    if bool(lost.any()):                                        # rows that the dtype does not hold
-        reach = reach_of(trace.bounds[run.output]).to(C.dtype)
-        cost = (lost * reach.unsqueeze(1)).flatten(2).sum(2) * (1 + 1e-6)
-        values = values - torch.cat([cost, cost], dim=1).to(run.dtype) * (1 + 8 * unit(run.dtype)) - tiny(run.dtype)
-    s = C.shape[1]
+    both = torch.cat([L, -L], dim=1)
+    values, form = lowest(trace, run.output, both, until_nonlinear=until_nonlinear, keep=keep)
+    if iterations and run.output in run.place:
+        better, other = optimised(trace, run.output, both, iterations, keep=keep)
+        if form is not None and other is not None:
+            form = better_form(form, other, better > values)
+        values = torch.maximum(values, better)
+    cost = _lost(C, L, trace)
+    if cost is not None:
+        values = values - torch.cat([cost, cost], dim=1)
+        form = None if form is None else Form(form.L, form.d - torch.cat([cost, cost], dim=1))
     return values[:, :s], -values[:, s:], form
+
+
+def _lost(C: Tensor, L: Tensor, trace: Trace) -> Tensor | None:
+    """(n, s): what rows cost that the dtype does not hold; None where it holds them."""
+    lost = (L.to(C.dtype) - C).abs()
+    if not bool(lost.any()):
+        return None
+    run = trace.program
+    reach = reach_of(trace.bounds[run.output]).to(C.dtype)
+    cost = (lost * reach.unsqueeze(1)).flatten(2).sum(2)
+    return cost.to(run.dtype) * (1 + 8 * unit(run.dtype)) + tiny(run.dtype)

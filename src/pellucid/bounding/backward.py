@@ -11,6 +11,7 @@ from torch import Tensor
 from ..graph.graph import INPUT
 from ..graph.op import size
 from .affine import Affine
+from .forward import Pair
 from .interval import reach_of
 from .lines import dot
 from .piecewise import Bounds
@@ -27,7 +28,7 @@ class Trace:
     """What is known of every tensor of a program over some sets: the state of one call, never kept.
 
     bounds: (lower, upper) of each tensor, (n, *shape), for all tensors before those that are asked about. lines: linear bounds of the
-    nonlinear steps, made when they are first needed.
+    nonlinear steps, made when they are first needed. pairs: of the forward method, where it was used.
     """
 
     program: Program
@@ -36,6 +37,7 @@ class Trace:
     lines: dict[str, Any] = field(default_factory=dict)
     spoils: dict[str, Tensor] = field(default_factory=dict)
     reaches: dict[str, Tensor] = field(default_factory=dict)
+    pairs: dict[str, Pair] = field(default_factory=dict)
 
     def lines_of(self, step: Step):
         if step.name not in self.lines:
@@ -119,16 +121,20 @@ def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None =
                 part = pending[source] + part
                 d = d - 2 * unit_ * dot(part.abs(), trace.reach(source))
             pending[source] = part
+    carried: Tensor | None = None
     for source, rows in pending.items():
-        rows = rows.rows(program) if isinstance(rows, Units) else rows
-        if source == INPUT:
-            L = rows
-        else:
-            d = d + boxes(*trace.bounds[source]).least(rows, nodes)
-            L = None
-    if INPUT not in pending:
-        count = d.shape[1]
-        L = trace.inputs.lower.new_zeros(1, count, *trace.inputs.shape)
+        L = rows.rows(program) if isinstance(rows, Units) else rows
+        if source in trace.pairs and source != INPUT:
+            L, cost = trace.pairs[source].least(L, trace.inputs.reach, trace.inputs, nodes)
+            d = d + cost
+        elif source != INPUT:
+            d = d + boxes(*trace.bounds[source]).least(L, nodes)
+            continue
+        if carried is not None:
+            L = carried + L
+            d = d - 2 * unit_ * dot(L.abs(), trace.inputs.reach)
+        carried = L
+    L = carried if carried is not None else trace.inputs.lower.new_zeros(1, d.shape[1], *trace.inputs.shape)
     d = torch.zeros(len(trace.inputs), L.shape[1], dtype=program.dtype, device=program.device) + d
     return Form(L, d)
 
