@@ -29,10 +29,14 @@ _HOME = {
     "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
+    "joint_importance": "unwrap", "JointImportance": "unwrap",
+    "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
+    "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
     "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
     "eva": "attribution", "EVA": "attribution", "eva_hybrid": "attribution", "Attribution": "attribution",
     "evaluate_attribution": "attribution", "Evaluation": "attribution", "deletion": "attribution", "insertion": "attribution",
     "mu_fidelity": "attribution", "robustness_sr": "attribution", "tightness": "attribution",
+    "verify": "bounding", "Verdict": "bounding", "never": "bounding", "Property": "bounding", "load_vnnlib": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
         tightness,
     )
     from .bounding import Bounds, bounds, margins
+    from .bounding import Bounds, Property, Verdict, bounds, load_vnnlib, margins, never, verify
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -130,6 +135,18 @@ if TYPE_CHECKING:
     from .geometry import Ball, Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
+    from .unwrap import (
+        FlatClassifier,
+        FlatRegressor,
+        Inference,
+        JointImportance,
+        LocalModels,
+        MergedClassifier,
+        MergedRegressor,
+        UnwrapperClassifier,
+        UnwrapperRegressor,
+        joint_importance,
+    )
 
     __version__: str
 

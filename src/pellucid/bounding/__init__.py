@@ -44,8 +44,15 @@ from .hidden import crown as crown
 from .hidden import intervals as intervals
 from .program import Program as Program
 from .program import program as program
+from .property import Case as Case
+from .property import Property as Property
+from .property import never as never
 from .rounding import no_nan as no_nan
 from .rounding import plain_products as plain_products
 from .sets import InputSet as InputSet
 from .sets import boxes as boxes
 from .sets import input_set as input_set
+from .verdict import Verdict as Verdict
+from .verify import verify as verify
+from .vnnlib import Query as Query
+from .vnnlib import load_vnnlib as load_vnnlib
