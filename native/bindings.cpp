@@ -11,6 +11,7 @@
 
 using namespace pellucid;
 
+void bind_rows(nb::module_& m);    // bind_rows.cpp
 void bind_search(nb::module_& m);  // bind_search.cpp
 void bind_vertex(nb::module_& m);  // bind_vertex.cpp
 
@@ -181,6 +182,7 @@ NB_MODULE(_core, m) {
         .def("result", &take_result);
     m.def("planar_run", &make_run, nb::rv_policy::take_ownership);
 
+    bind_rows(m);
     bind_search(m);
     bind_vertex(m);
 

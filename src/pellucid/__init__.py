@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 _HOME = {
     "load": "importers.load",
     "Network": "graph",
-    "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
+    "Ball": "geometry", "Box": "geometry", "Slice": "geometry", "Hull": "geometry",
     "linear_regions": "atlas", "Atlas": "atlas", "PartialAtlas": "atlas", "Region": "atlas", "load_atlas": "atlas",
     "StreamedAtlas": "atlas", "resume": "atlas",
     "describe": "explain", "Description": "explain", "transitions": "explain", "enclaves": "explain", "tipping_points": "explain",
@@ -29,6 +29,11 @@ _HOME = {
     "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
+    "joint_importance": "unwrap", "JointImportance": "unwrap",
+    "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
+    "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
+    "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
+    "verify": "bounding", "Verdict": "bounding", "never": "bounding", "Property": "bounding", "load_vnnlib": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
     "NotPiecewiseLinear": "errors", "NoDecision": "errors", "MissingColumn": "errors", "DataError": "errors",
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
         nearest_regions,
         resume,
     )
+    from .bounding import Bounds, Property, Verdict, bounds, load_vnnlib, margins, never, verify
     from .certificate import Certificate, Status
     from .errors import (
         DataError,
@@ -109,9 +115,21 @@ if TYPE_CHECKING:
         tipping_points,
         transitions,
     )
-    from .geometry import Box, Hull, Slice
+    from .geometry import Ball, Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
+    from .unwrap import (
+        FlatClassifier,
+        FlatRegressor,
+        Inference,
+        JointImportance,
+        LocalModels,
+        MergedClassifier,
+        MergedRegressor,
+        UnwrapperClassifier,
+        UnwrapperRegressor,
+        joint_importance,
+    )
 
     __version__: str
 

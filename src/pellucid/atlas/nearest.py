@@ -12,10 +12,11 @@ import numpy as np
 
 from ..certificate import Certificate, Status
 from ..chain import UNIT, Chain, Elementwise, Rounding, chain_of, rounding, unit_maps
-from ..errors import DataError, DomainError, Interrupted
+from ..errors import DomainError, Interrupted
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..geometry.halfspaces import Unbounded, bounding_box
 from ..graph import Network
+from ..graph.rows import row_of
 from ..regions import NearTable, Progress, Table, codes_of, near_regions, unpack_codes
 from ..regions.search import MAX_DIM
 from ..tolerance import FARTHEST, GEOMETRIC, NEAR_BOX, NEAR_MARGIN, ON_FACE, ON_PLANE
@@ -184,7 +185,7 @@ class Near:
         if not isinstance(net, Network):
             raise TypeError(f"a Network is needed, got a {type(net).__name__}: load it first with pellucid.load(model)")
         self.net, self.chain, self.split = net, chain_of(net), split
-        self.x = point_of(net, x)
+        self.x = row_of(net, x)
         self.p = norm_of(p)
         d = net.n_inputs
         self.plane = as_slice(Box(np.full(d, -np.inf), np.full(d, np.inf)) if domain is None else domain, net.feature_names)
@@ -302,19 +303,14 @@ def _found(near: NearTable, plane: Slice, decided: Rounding, before: Found | Non
                  None if before is None else before.best)
 
 
-def point_of(net: Network, x) -> np.ndarray:
-    """(d,) of a row; DataError where it does not fit the network."""
-    row = np.asarray(x, dtype=np.float64).ravel()
-    if len(row) != net.n_inputs or not np.isfinite(row).all():
-        raise DataError(f"x has {len(row)} entries, {int((~np.isfinite(row)).sum())} of them not finite: one row of {net.n_inputs} "
-                        "numbers is needed")
-    return row
-
-
-def norm_of(p: float | str) -> float:
-    value = float(p)
+def norm_of(p: float | str, *, more: str = "") -> float:
+    """1, 2 or inf, of a number or its name ("inf")."""
+    try:
+        value = float(p)
+    except (TypeError, ValueError):
+        value = np.nan
     if value not in (1.0, 2.0, np.inf):
-        raise ValueError(f"p={p}: distances are in the norms 1, 2 and inf")
+        raise ValueError(f"p={p!r}: distances are in the norms 1, 2 and inf{more}")
     return value
 
 

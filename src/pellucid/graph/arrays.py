@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import sys
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +18,27 @@ def is_torch(x) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
+_HELD: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.ContextVar("held_constants", default=None)
+
+
+@contextlib.contextmanager
+def held_constants(tensors: Mapping[int, Any]) -> Iterator[None]:
+    """Within it, `like` takes these tensors for the constants of these ids, instead of converting them at every call."""
+    token = _HELD.set(tensors)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
 def like(constant: np.ndarray, x):
     """The float64 constant as an array of x's kind (and, for torch, x's dtype and device)."""
     if is_torch(x):
         import torch
 
+        held = _HELD.get()
+        if held is not None and id(constant) in held:
+            return held[id(constant)]
         return torch.as_tensor(np.array(constant), dtype=x.dtype, device=x.device)
     return constant
 

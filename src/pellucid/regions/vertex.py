@@ -37,8 +37,8 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first. Points are means of vertices.
     Sound     cells are divided, never dropped; what is thinner than the tolerance is left in its sibling and counted. Where cuts go
-              through vertices the volumes are added up, and if they are not the domain's, it is done again with all cuts moved
-              off all vertices, by less than the tolerance.
+              through vertices (and wherever volumes are asked for) the volumes are added up, and if they are not the domain's, it
+              is done again with all cuts moved off all vertices, by less than the tolerance.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest.
     Source    cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
@@ -50,7 +50,7 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
         return _run(run, progress)
 
     columns = go(True, volumes)
-    if columns["complete"] and columns["met_vertices"]:
+    if columns["complete"] and (columns["met_vertices"] or (volumes and _missing(columns) > CHECK_AREA * columns["domain_volume"])):
         columns = _proved(columns if volumes else go(True, True), go)
         if not volumes:
             columns["volume"] = None

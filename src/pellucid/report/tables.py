@@ -11,6 +11,7 @@ from ..certificate import Status
 from ..explain import TippingPoints
 from .findings import quantity_name
 from .study import Study
+from .unwrapped import meaning, region_frame
 
 MOST_ROWS = 200
 SOME_ROWS = 12
@@ -235,3 +236,30 @@ def importance_rows(study: Study) -> Table | None:
     head = ("feature", "total", "signed mean", *(["interval"] if estimated else []))
     caption = "Total weights over the ranges of all features" + _cut(len(rows), study.question.network.n_inputs, "features")
     return Table(caption, head, rows, frozenset(range(1, len(head))))
+
+
+# ---- the rows' local models
+def unwrapped_table(study: Study) -> Table | None:
+    """The largest local models: their rows, answers and scores (UNWRAP 4)."""
+    if study.unwrapped is None:
+        return None
+    frame = region_frame(study.unwrapped.top).head(SOME_ROWS)
+    head = ("region", "rows", *(c.replace("Response Mean", "mean").replace("Response Std", "std") for c in frame.columns[2:]))
+    rows = [(str(int(r.iloc[0])), f"{int(r.iloc[1]):,}", *("\N{EN DASH}" if np.isnan(v) else number(float(v)) for v in r.iloc[2:]))
+            for _, r in frame.iterrows()]
+    caption = f"The rows' regions{meaning(study.unwrapped.top)}" + _cut(len(rows), study.unwrapped.estimator.n_regions_, "regions")
+    return Table(caption, head, rows, frozenset(range(len(head))))
+
+
+def joint_table(study: Study) -> Table | None:
+    """Joint importance of the features over all local models."""
+    if study.unwrapped is None:
+        return None
+    told = study.unwrapped.importance
+    frame = told.to_frame()
+    frame = frame.iloc[[*range(min(SOME_ROWS, len(frame) - 1)), len(frame) - 1]]
+    rows = [(r.iloc[0], share(float(r.iloc[1])), share(float(r.iloc[2])), number(float(r.iloc[3])), number(float(r.iloc[4])),
+             share(float(r.iloc[5]))) for _, r in frame.iterrows()]
+    caption = f"Joint importance for {told.label}" + _cut(len(rows) - 1, len(told.features), "features")
+    head = ("feature", "of standardised features", "as they are", "mean coefficient", "its std over rows", "positive on rows")
+    return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5}))
