@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
