@@ -48,9 +48,12 @@ class RoundingWatch {
         double* worst = worst_[stage].data();
         const double *e = at.error.data(), *m = at.size.data();
         const double* tolerance = against_[stage].data();
-        for (int j = 0, n = chain_.map(stage).rows; j < n; ++j) {
+        const int n = chain_.map(stage).rows;
+        int large = 0;
+        for (int j = 0; j < n; ++j) large |= e[j] + gamma * m[j] > SMALL * tolerance[j];
+        for (int j = 0; j < n; ++j) {
             const double bound = e[j] + gamma * m[j];
-            if (bound > SMALL * tolerance[j] && by_sign && is_clear(stage, map, j, bound)) continue;
+            if (large && by_sign && bound > SMALL * tolerance[j] && is_clear(stage, map, j, bound)) continue;
             worst[j] = std::max(worst[j], bound);
         }
     }
@@ -82,6 +85,12 @@ class RoundingWatch {
         std::vector<int> count;
     };
 
+    // Where the piece of an output stands in a code; nothing of it where there is but one.
+    struct Bits {
+        int word = 0, shift = 0;
+        uint64_t mask = 0;
+    };
+
     const Chain& chain_;
     const Kernels& k_;
     const std::vector<double>& first_;
@@ -91,6 +100,7 @@ class RoundingWatch {
     std::vector<Level> levels_;
     std::vector<Terms> terms_;
     std::vector<std::vector<double>> worst_;
+    std::vector<std::vector<Bits>> bits_;
     std::vector<std::vector<uint64_t>> mask_;  // [stage]: the bits of the columns of earlier stages
     std::vector<double> weight_, held_;        // scratch
     std::vector<int> columns_;
@@ -130,20 +140,21 @@ class RoundingWatch {
         std::vector<uint64_t> so_far(chain_.packing.words, 0);
         for (const auto& columns : chain_.column) {
             mask_.push_back(so_far);
-            for (int c : columns)
-                if (c >= 0) {
-                    const Place at = chain_.packing.places[c];
-                    so_far[at.word] |= ((uint64_t(1) << chain_.packing.widths[c]) - 1) << at.shift;
-                }
+            auto& mine = bits_.emplace_back();
+            for (int c : columns) {
+                mine.emplace_back();
+                if (c < 0) continue;
+                const Place at = chain_.packing.places[c];
+                mine.back() = {at.word, at.shift, (uint64_t(1) << chain_.packing.widths[c]) - 1};
+                so_far[at.word] |= mine.back().mask << at.shift;
+            }
         }
         mask_.push_back(so_far);
     }
 
     int piece(int stage, int output, const uint64_t* code) const {
-        const int column = chain_.column[stage][output];
-        if (column < 0) return 0;
-        const Place at = chain_.packing.places[column];
-        return (int)(code[at.word] >> at.shift & ((uint64_t(1) << chain_.packing.widths[column]) - 1));
+        const Bits at = bits_[stage][output];
+        return at.mask ? (int)(code[at.word] >> at.shift & at.mask) : 0;  // without columns there is no code
     }
 
     // Does the row stay farther than twice the bound from all its breakpoints in the whole box?

@@ -325,3 +325,12 @@ def test_acas_xu_is_proved(shared):
     for r, free in ((0.5, (0, 1)), (0.05, (1, 4))):
         atlas = pel.linear_regions(net, pel.Box(np.maximum(at - r, -0.5), np.minimum(at + r, 0.5)).slice(free=free, at=at), by="class")
         assert atlas.certificate.status is pel.Status.PROVED
+
+
+def test_a_chain_of_units_without_breakpoints_has_no_code_to_read():
+    chain = Chain(2, (Stage(np.eye(2), np.zeros(2), rows([PASS, PASS])), Stage(np.eye(2), np.ones(2), rows([PASS, PASS]))),
+                  np.eye(2), np.zeros(2))
+    for engine in ("planar", "vertex", "search"):
+        cells = found(engine, chain, np.full(2, 1e-16), split="argmax")
+        assert len(cells) == 2
+        np.testing.assert_allclose(cells.errors[-1], largest(chain, cells.codes, np.full(2, 1e-16), floors(chain, SQUARE))[-1], rtol=1e-6)
