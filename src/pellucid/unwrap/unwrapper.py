@@ -17,6 +17,7 @@ from .batches import Batches, Progress, as_batches
 from .coarsen import coarsened
 from .explanation import Explanation, explanation
 from .groups import codes_at
+from .inference import Inference, inference
 from .model_of import as_classifier, as_regression, fitted, is_estimator, is_fitted, need_sklearn, network_of
 from .models import LocalModels
 from .native import maps_of
@@ -190,6 +191,13 @@ class _Unwrapper(BaseEstimator):
         """(regions (k,), coef (k, c, d), intercept (k, c)) of all regions, some thousand at a time: for what does not fit in memory."""
         check_is_fitted(self, "unwrapping_")
         return coefficients(self.unwrapping_, chunk)
+
+    def inference(self, region: int | None = None, *, row=None, method: str = "wald", level: float = 0.95, draws: int = 100, seed: int = 0,
+                  reference=None, X=None, y=None, sample_weight=None) -> Inference:
+        """Estimates, tests and intervals of a model refitted on a region's rows: see `pellucid.unwrap.inference.inference`."""
+        check_is_fitted(self, "unwrapping_")
+        return inference(self, region, row=row, method=method, level=level, draws=draws, seed=seed, reference=reference, X=X, y=y,
+                         sample_weight=sample_weight)
 
 
 class UnwrapperClassifier(ClassifierMixin, _Unwrapper):
