@@ -145,7 +145,7 @@ def test_modules_end_in_their_link():
 
 
 @pytest.mark.parametrize("estimator", [pel.FlatClassifier(init="random", n_hidden=4, max_epochs=5),
-                                       pel.FlatRegressor(init="random", n_hidden=4, max_epochs=5)], ids=["c", "r"])
+                                       pel.FlatRegressor(init="random", n_hidden=4, max_epochs=40)], ids=["c", "r"])
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_own_checks(estimator):
     told = check_estimator(estimator, on_fail=None, on_skip=None)
