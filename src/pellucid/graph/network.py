@@ -196,7 +196,9 @@ def in_order(net: Network, x):
         raise DataError(f"the frame lacks the column '{absent[0]}'; it has: {', '.join(names[:10])}")
     import narwhals as nw
 
-    return nw.from_native(x, eager_only=True).select(list(net.feature_names)).to_numpy()
+    frame = nw.from_native(x, eager_only=True)
+    own = dict(zip(names, frame.columns, strict=True))              # columns may be called by numbers
+    return frame.select([nw.col(own[f]) for f in net.feature_names]).to_numpy()
 
 
 def _fill(net: Network, field: str, n: int, default: Sequence[str]) -> None:
