@@ -86,6 +86,19 @@ def test_each_cluster_says_what_its_rows_say(moons):
     assert (top.rows.model == 0).sum() == models.count[0]
 
 
+def test_the_summary_is_the_table_of_the_merged_models(moons):
+    X, y, net = moons
+    found = pel.MergedClassifier(net, n_clusters=4, tau=20).fit(X, y)
+    told, models = found.summary(), found.local_models()
+    assert told.to_frame()["Local AUC"].to_numpy() == pytest.approx(models.local_score)
+    assert told.performance["AUC"] == pytest.approx(roc_auc_score(y, found.decision_function(X)))
+    assert told.coverage.sum() == pytest.approx(1)
+    best = found.summary(top=1, by="local")
+    assert best.local_score[0] == max(models.local_score)
+    with pytest.raises(pel.DataError, match="memory"):
+        found.fit(iter([(X, y)]), None)
+
+
 def test_the_chosen_k_has_the_least_loss(moons):
     X, y, net = moons
     found = pel.MergedClassifier(net, n_clusters=[1, 2, 4]).fit(X, y)
