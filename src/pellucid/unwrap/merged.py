@@ -100,7 +100,8 @@ class _Merged(BaseEstimator):
         keep = chosen(self.n_clusters_, top, index)
         return merged_models(self.network_, self.coef_, self.intercept_, self.rows_, keep, self._responses, tuple(scores))
 
-    def summary(self, top: int | None = None, by: str = "count", *, expected: Mapping[str, int] | None = None, good: float = GOOD) -> Summary:
+    def summary(self, top: int | None = None, by: str = "count", *, expected: Mapping[str, int] | None = None,
+                good: float = GOOD) -> Summary:
         """The table of the merged models (UNWRAP Table 6): as of an unwrapper, on the rows that they were refitted on.
 
         Its performance is that of the merged models together.
@@ -173,7 +174,7 @@ class _Merged(BaseEstimator):
 
     def _read(self, X, y, sample_weight) -> tuple[Data, np.ndarray, np.ndarray]:
         """(rows, those that find the clusters, those that the models are fitted on); the unwrapper is fitted on the way."""
-        if as_batches(X, y, sample_weight, 1) is not None:
+        if X is not None and not hasattr(X, "tocsr") and as_batches(X, y, sample_weight, 1) is not None:
             raise DataError("merging wants the rows in memory: it refits models on them.\n"
                             "  To go on       fit on a sample; the merged models then take any row")
         unwrapper = unwrapper_for(self.model, self._is_classifier)

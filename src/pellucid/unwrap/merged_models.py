@@ -73,7 +73,8 @@ def merged_summary(models: LocalModels, kind: Responses, logits: Callable[[np.nd
     if by not in ("count", "local", "global"):
         raise ValueError(f"by='{by}': the table is in order of 'count', 'local' or 'global'")
     rows, net = models.rows, models.network
-    assert rows is not None and models.local_score is not None and models.global_score is not None
+    if rows is None or models.local_score is None or models.global_score is None:
+        raise AssertionError("bug: a summary was asked of models without rows or scores")
     performance, skill = performance_of(_Said(kind, logits, net.class_names), rows, rows.weight)
     order = np.arange(len(models))
     if by != "count":
@@ -83,8 +84,8 @@ def merged_summary(models: LocalModels, kind: Responses, logits: Callable[[np.nd
     local, overall = models.local_score[at], models.global_score[at]
     names = net.output_names if kind.kind != "binary" else (net.class_names[-1],)
     single = models.single_class | (models.count == 1)
-    return Summary(net, "AUC" if kind.are_shares else "MSE", models.origin[at], models.count[at], models.weight[at], models.response_mean[at],
-                   models.response_std[at], local, overall, models.single_class[at], models.trivial[at],
+    return Summary(net, "AUC" if kind.are_shares else "MSE", models.origin[at], models.count[at], models.weight[at],
+                   models.response_mean[at], models.response_std[at], local, overall, models.single_class[at], models.trivial[at],
                    extrapolation(kind, local, overall, skill, good), tuple(names), len(models), len(rows.X), float(models.weight.sum()),
                    float((models.count == 1).mean()), float(single.mean()), performance, None,
                    signs(net, [(models.coef, models.weight)], rows.X.std(axis=0), expected), exactness, ("models are merged and refitted",))
