@@ -57,7 +57,7 @@ def read_data(net, classes: np.ndarray | None, X, y, sample_weight) -> Data:
 
 
 def _columns_of_numbers(y: np.ndarray, classes: bool) -> np.ndarray:
-    return y if classes else y.reshape(len(y), -1)
+    return y if classes or y.ndim == 2 else y[:, None]
 
 
 def taken(rows: Any, index: np.ndarray):
