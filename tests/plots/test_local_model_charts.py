@@ -1,6 +1,7 @@
 """What pictures of local models show, by their charts, undrawn."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pellucid as pel
 from pellucid.errors import DataError, DomainError, MissingColumn
 from pellucid.plots.bootstrap import CLEAR, bootstrap_charts, intervals_chart
 from pellucid.plots.cells import cells_of, level_lines, zero_segment
-from pellucid.plots.chart import Area, Boxes, Curve, Label, Points, Segments, Shade, density, line_density, quantiles
+from pellucid.plots.chart import Area, Boxes, Curve, Label, Points, Segments, Shade, density, line_density, quantiles, run_density
 from pellucid.plots.coefficients import coefficients_chart
 from pellucid.plots.data_regions import UNCHARTED, data_regions_scene
 from pellucid.plots.drawing import short
@@ -490,9 +491,26 @@ def test_a_density_has_its_mass_where_the_values_are():
 
 def test_the_density_of_lines_is_where_the_lines_are():
     at = np.linspace(0, 1, 50)
-    level = line_density(at, np.tile(at, (30, 1)), np.ones(30), (0.0, 1.0), bins=50)
-    assert (np.abs(level.argmax(axis=0) - np.arange(50)) <= 1).all()
-    assert line_density(at, np.full((3, 50), np.nan), np.ones(3), (0.0, 1.0)).max() == 0
+    level = line_density(np.tile(at, (30, 1)), np.ones(30), (0.0, 1.0), bins=50)
+    assert all(np.flatnonzero(level[:, c]).min() <= c <= np.flatnonzero(level[:, c]).max() for c in range(50))
+    assert (level > 0).sum(axis=0).max() <= 3
+    assert line_density(np.full((3, 50), np.nan), np.ones(3), (0.0, 1.0)).max() == 0
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_runs_cover_the_bins_that_they_touch(seed, K):
+    rng = np.random.default_rng(seed)
+    a, b, weight = rng.normal(size=K), rng.normal(size=K), rng.integers(1, 5, size=K).astype(float)
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    edges = np.linspace(-1, 1, 11)
+    expected = [weight[(low < right) & (high >= left)].sum() for left, right in pairwise(edges)]
+    np.testing.assert_allclose(run_density(low, high, weight, (-1.0, 1.0), bins=10), expected, atol=1e-9)
+
+
+def test_a_steep_line_leaves_no_gaps():
+    level = line_density(np.linspace(0, 10, 20)[None], np.ones(1), (0.0, 10.0), bins=100)
+    assert (level.max(axis=1) > 0).all()
 
 
 @given(st.lists(st.tuples(st.integers(-5, 5), st.integers(1, 4)), min_size=1, max_size=30))
