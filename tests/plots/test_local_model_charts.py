@@ -475,6 +475,17 @@ def test_shares_of_unseen_codes_are_counted():
     assert f"{(group < 0).mean():.1%}" in chart.title
 
 
+def test_merged_models_have_no_unseen_codes():
+    with pytest.raises(DataError, match="unwrapper_"):
+        unseen_chart(Unwrapper(merged(toy())), np.zeros((1, 2)))
+
+
+def test_shapes_tell_few_classes_apart_and_a_note_says_where_they_do_not():
+    few, many = (region_rows_chart(toy(classes=k, n=300)) for k in (4, 9))
+    assert len({p.shape for p in few.find(Points) if p.name}) >= 4
+    assert any("9 classes" in note for note in many.notes)
+
+
 # ---- densities and words
 
 
