@@ -163,7 +163,17 @@ def test_importance_bars_are_the_shares_and_arrows_the_signs():
     np.testing.assert_allclose(marks.at[:, 0], np.append(told.raw[told.order()[:3]], told.raw[-1]))
     assert any("2 features" in n for n in chart.notes)
     for j, name in zip(told.order()[:3], chart.y.names, strict=False):
-        assert name.endswith({0.0: "↓", 1.0: "↑"}.get(float(told.positive[j]), "↕"))
+        w = m.coef[:, 0, j]
+        assert name.endswith("↕" if (w > 0).any() and (w < 0).any() else "↑" if (w > 0).any() else "↓")
+
+
+def test_constant_models_do_not_hide_that_a_feature_only_rises():
+    net = pel.load(([np.array([[1.0, 0.0]]), np.array([[2.0]])], [np.zeros(1), np.zeros(1)]), orientation="out_in", link="sigmoid")
+    told = pel.joint_importance(m := unwrap(net, np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 2))   # 2 max(x0, 0)
+    assert len(m) == 2
+    assert 0 < told.positive[0] < 1
+    assert told.negative[0] == 0
+    assert joint_chart(m).y.names == ("x0 ↑", "x1 –", "(intercept)")
 
 
 # ---- profile
@@ -268,7 +278,7 @@ def test_distribution_rows_tell_quartiles_and_signs():
         each = np.repeat(w[:, int(name[1:])], n)
         box = chart.find(Boxes)[i]
         np.testing.assert_allclose([box.start[0], box.end[0]], np.quantile(each, [0.25, 0.75], method="inverted_cdf"))
-        assert f"{(each > 0).mean():.0%}" in [label.text for label in chart.find(Label)]
+        assert f"{(each < 0).mean():.0%} | {(each > 0).mean():.0%}" in [label.text for label in chart.find(Label)]
 
 
 # ---- directions
