@@ -161,8 +161,10 @@ class Attribution:
         loose = self.loose
         if not loose.any():
             return f"{float(np.mean(self.ordered)):.0%} of pairs of groups in certain order"
-        return ("bounds too loose to rank for certain" if loose.all() else f"bounds too loose to rank for certain in {int(loose.sum())} of {loose.size} maps")
+        where = "" if loose.all() else f" in {int(loose.sum())} of {loose.size} maps"
+        return f"bounds too loose to rank for certain{where}"
 
     def _repr_html_(self) -> str:
         top = self.to_frame().sort_values(["row", "rank"]).groupby("row").head(5).head(25)
-        return f"<p>{escape(repr(self))}</p>{top.to_html(index=False, float_format=lambda v: f'{v:.4g}')}<p>{escape(str(self.certificate))}</p>"
+        table = top.to_html(index=False, float_format=lambda v: f"{v:.4g}")
+        return f"<p>{escape(repr(self))}</p>{table}<p>{escape(str(self.certificate))}</p>"

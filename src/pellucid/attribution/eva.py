@@ -40,10 +40,10 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
     target: against which class: None (the best other one), a class, one a row, or "all" (a map for each). label: the class that is
         explained, by default the predicted one.
     method: of the bounds. overlap: "difference" bounds f_c' - f_c, "paper" bounds both apart (EVA's own, looser).
-    quality: "full" bounds every set by itself; "shared" reads hidden bounds off the linear forms of B; "single-pass" reads everything off its
-        last form. All are upper bounds; the cheaper, the looser.
-    attack_steps: of the inner estimate, which is made when it is first asked for (0: the point itself). memory: bytes, about. progress: called with
-        (rows done, rows).
+    quality: "full" bounds every set by itself; "shared" reads hidden bounds off the linear forms of B; "single-pass" reads everything
+        off its last form. All are upper bounds; the cheaper, the looser.
+    attack_steps: of the inner estimate, which is made when it is first asked for (0: the point itself). dtype, device: of the bounds.
+    memory: bytes, about. progress: called with (rows done, rows).
 
     Needs     a classifier; rows within clip.
     Gives     Attribution: scores, bounds, and the interval in which each true drop lies.
@@ -67,8 +67,9 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
 
     def found(whole: np.ndarray, frozen: np.ndarray) -> Attribution:
         part = question[:len(whole)]
-        claim = Certificate(CLAIM, Status.PROVED, f"{method}, {quality}, rounding of {str(engine.run.dtype).removeprefix('torch.')} included",
-                            {"sets": len(whole) * (len(members) + 1)}, lambda: recheck(part, whole, frozen, seed))
+        precision = str(engine.run.dtype).removeprefix("torch.")
+        claim = Certificate(CLAIM, Status.PROVED, f"{method}, {quality}, rounding of {precision} included", {"sets": len(whole) * (len(members) + 1)},
+                            lambda: recheck(part, whole, frozen, seed))
         return answer(part, shape, whole, frozen, settings, claim, lambda: attained(part, steps=attack_steps, seed=seed, device=device))
 
     return collected(overlap_bounds(question, engine), question, found, progress)

@@ -82,8 +82,8 @@ def evaluate_attribution(net: Network, X, methods: Sequence[str] | Mapping[str, 
     """Explain the rows by several methods and score the maps: EVA's Table 1.
 
     methods: names ("Saliency", "GradInput", "SmoothGrad", "VarGrad", "InteGrad", "Occlusion", "GradCAM", "GradCAM++" by captum; "RISE",
-        "Greedy-AS", "Greedy-AO", "EVA (sampled)", "EVA", "random"), or {name: a function of (net, X, labels), maps, or an Attribution}. Default: all but
-        the slow ones.
+        "Greedy-AS", "Greedy-AO", "EVA (sampled)", "EVA", "random"), or {name: a name, a function of (net, X, labels), maps, or an
+        Attribution}. Default: all but the slow ones (Greedy-AS and -AO, EVA by sampling).
     metrics: of "deletion", "insertion", "mu_fidelity", "robustness"; metric_options: {metric: its own options}.
     eps, p, grid, groups, clip, method, quality, dtype: of EVA and of what is made like it.
 
@@ -160,7 +160,7 @@ def _methods(net: Network, X, subject: Subject, *, eps, p, grid, groups, clip, m
 
 
 def _overlaps(net: Network, subject: Subject, cells: Groups, eps, p, clip, dtype) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Bounds of the overlap with any features frozen, for Greedy-AO: rows' numbers and masks to values. The cheaper bounds: it asks for very many."""
+    """Bounds of the overlap with any features frozen, for Greedy-AO: rows' numbers and masks to values. It asks for very many."""
     from .overlap import engine_of, frozen_bounds
 
     rows, _ = samples(net, subject.X.double())

@@ -19,9 +19,9 @@ from .torch_form import require_torch, torch_module
 
 
 def eva_hybrid(net: Network, X, *, cut: str, samples: int = 8, groups: Sequence | Mapping | np.ndarray | None = None,
-               grid: int | tuple[int, int] | None = None, eps, p: float = np.inf, method: str = "crown", target=None, sign: str | None = None,
-               clip: tuple[Any, Any] | None = (0, 1), overlap: str = "difference", label=None, seed: int = 0, device: str = "cpu",
-               memory: float = 2**30, progress: Callable[[int, int], None] | None = None) -> Attribution:
+               grid: int | tuple[int, int] | None = None, eps, p: float = np.inf, method: str = "crown", target=None,
+               sign: str | None = None, clip: tuple[Any, Any] | None = (0, 1), overlap: str = "difference", label=None, seed: int = 0,
+               device: str = "cpu", memory: float = 2**30, progress: Callable[[int, int], None] | None = None) -> Attribution:
     """EVA with the range of layer `cut` found by sampling, and bounds of the network behind it: an estimate, which proves nothing.
 
     cut: the name of a node (`net.summary()` lists them) through which every path leads. samples: points of B; those of B_u are the
@@ -32,7 +32,8 @@ def eva_hybrid(net: Network, X, *, cut: str, samples: int = 8, groups: Sequence 
     Gives     Attribution, marked an estimate. Its `attained` are what the samples attain, and the centre.
     Sound     no: ranges that are sampled are inside the true ones.
     Source    EVA 3.4.
-    Differs   samples are shared by all sets and the range of B holds those of every B_u, so that scores come from freezing alone.
+    Differs   samples are shared by all sets, the centre is one of them, and the ranges of B_u are cut to that of B: so scores come from
+              freezing alone, and what does not matter scores 0.
     """
     torch = require_torch("EVA")
     if method not in METHODS:
@@ -93,36 +94,34 @@ def _each_row(question: Question, front, behind, g: Network, samples: int, metho
 
 
 def _ranges(question: Question, front, behind, samples: int, rng, memory: float):
-    """(low, high): (G + 1, *layer) over B and each B_u; and what is attained, ((s,), (G, s)).
-
-    The range of B is over the samples of every B_u too: they are points of B.
-    """
+    """(low, high): (G + 1, *layer) over B and each B_u, those of B_u cut to that of B; and what is attained, ((s,), (G, s))."""
     torch = require_torch("EVA")
-    device, G = front.device, len(question.groups)
+    device, d = front.device, question.sets.X.shape[1]
     points = torch.as_tensor(drawn(question.sets, samples, rng), dtype=torch.float32, device=device)        # (N, d), the centre first
-    held = torch.as_tensor(np.concatenate([np.zeros((1, points.shape[1]), dtype=bool), question.groups.masks]), device=device)
+    held = torch.as_tensor(np.concatenate([np.zeros((1, d), dtype=bool), question.groups.masks]), device=device)
     C = torch.as_tensor(question.C[0], dtype=torch.float32, device=device)
-    low, high, best = [], [], []
+    at_once = _at_once(front, memory)
     with torch.no_grad():
-        centre = _range(front, behind, points[:1], C)
-        for mask in held:
-            least, most, top = centre
-            for chunk in points[1:].split(_at_once(front, memory)):
-                a, b, value = _range(front, behind, torch.where(mask, points[0], chunk), C)
-                least, most, top = least.minimum(a), most.maximum(b), top.maximum(value)
-            low.append(least)
-            high.append(most)
-            best.append(top)
-    low[0], high[0] = torch.stack(low).amin(dim=0), torch.stack(high).amax(dim=0)
-    attained = torch.stack(best).double().cpu().numpy()
-    assert len(low) == G + 1
-    return torch.stack(low), torch.stack(high), (attained.max(axis=0), attained[1:])
+        centre = _range(front, behind, points[None, :1], C)
+        parts = []
+        for masks in held.split(max(1, at_once // samples)):
+            found = tuple(v.expand(len(masks), *v.shape[1:]) for v in centre)
+            for chunk in points[1:].split(at_once):
+                low, high, top = _range(front, behind, torch.where(masks[:, None], points[0], chunk), C)
+                found = found[0].minimum(low), found[1].maximum(high), found[2].maximum(top)
+            parts.append(found)
+    low, high, best = (torch.cat(v) for v in zip(*parts, strict=True))
+    low, high, attained = low.maximum(low[:1]), high.minimum(high[:1]), best.double().cpu().numpy()
+    return low, high, (attained.max(axis=0), attained[1:])
 
 
 def _range(front, behind, x, C):
-    """Least and largest of the layer's values over points, and the largest of C f."""
-    z = front(x).reshape(len(x), *behind.input_shape)
-    return z.amin(dim=0), z.amax(dim=0), (behind(z) @ C.T).amax(dim=0)
+    """Least and largest of the layer's values over points x (m, N, d), and the largest of C f: (m, *layer) twice, (m, s)."""
+    m, N = x.shape[:2]
+    z = front(x.reshape(m * N, -1)).reshape(m * N, *behind.input_shape)
+    value = (behind(z) @ C.T).reshape(m, N, -1)
+    z = z.reshape(m, N, *behind.input_shape)
+    return z.amin(dim=1), z.amax(dim=1), value.amax(dim=1)
 
 
 def drawn(sets: Sets, samples: int, rng) -> np.ndarray:

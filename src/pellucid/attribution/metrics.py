@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Network
+from .attribution import Attribution
 from .groups import groups_of, spatial
 from .scores import Subject, baseline_rows, pixel_maps, ranks, subject_of
 from .torch_form import require_torch
@@ -98,3 +99,8 @@ def correlations(a: np.ndarray, b: np.ndarray, kind: str = "spearman") -> np.nda
     with np.errstate(invalid="ignore", divide="ignore"):
         out = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     return np.where(flat, np.nan, out)
+
+
+def tightness(attribution: Attribution) -> float:
+    """The mean bound of the adversarial overlap over the rows: small where bounds are tight (EVA table 2)."""
+    return float(np.mean(attribution.overlap))

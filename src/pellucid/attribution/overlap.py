@@ -151,8 +151,36 @@ def _shared(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
         base, frozen = intervals(run, inputs), intervals(run, frozen_inputs)
     C = engine.rows(question)
     whole, read = _read(base, C, u)
+    if C.shape[1] > 2 and engine.overlap == "difference" and bool(question.counts.all()) and not question.each:
+        return whole, _deciding(frozen, C, read)
     fresh, _ = lowest(frozen, run.output, C.repeat_interleave(G, dim=0) if len(C) > 1 else C)
     return whole, fresh.reshape(read.shape).maximum(read)
+
+
+def _deciding(frozen: Trace, C: Tensor, read: Tensor) -> Tensor:
+    """(n, G, s) lower bounds of rows C over each B_u, made better than those read off where that changes the least of the rows.
+
+    Of each image the row with the least values read goes first. A row whose values read are no less than what that one then has in
+    the same sets cannot be the least of them, and is left as it is.
+    """
+    n, G, _ = read.shape
+    first = read.amin(dim=1).argmin(dim=1, keepdim=True)                                        # (n, 1)
+    read = _fresh(frozen, C, read, first)
+    now = read.gather(2, first[:, None].expand(n, G, 1))
+    matters = (read < now).any(dim=1)                                                           # (n, s)
+    count = int(matters.sum(dim=1).max())
+    if count:
+        read = _fresh(frozen, C, read, matters.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count])
+    return read
+
+
+def _fresh(frozen: Trace, C: Tensor, read: Tensor, rows: Tensor) -> Tensor:
+    """`read` met with a last pass over each B_u for these rows of each image, (n, k)."""
+    n, G, _ = read.shape
+    chosen = C[torch.arange(n, device=C.device)[:, None], rows]
+    found, _ = lowest(frozen, frozen.program.output, chosen.repeat_interleave(G, dim=0) if n > 1 else chosen)
+    at = rows[:, None].expand(n, G, rows.shape[1])
+    return read.scatter(2, at, found.reshape(n, G, -1).maximum(read.gather(2, at)))
 
 
 def _hidden(run: Program, inputs, frozen_inputs, u: Family) -> tuple[Trace, Trace]:
@@ -215,6 +243,6 @@ def engine_of(net, *, method, quality, overlap, dtype, device, memory) -> Engine
     if overlap not in OVERLAPS:
         raise ValueError(f"overlap={overlap!r}; it can be one of {', '.join(OVERLAPS)}")
     if method == "interval" and quality != "full":
-        raise ValueError(f"quality={quality!r} reads linear forms, and method='interval' makes none: take quality='full', or method='crown'")
+        raise ValueError(f"quality={quality!r} reads linear forms, and method='interval' makes none: take quality='full' or method='crown'")
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     return Engine(program(net.graph, dtype, device), method, quality, overlap, memory)

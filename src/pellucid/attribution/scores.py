@@ -61,7 +61,7 @@ def subject_of(net: Network, X, *, label=None, device=None) -> Subject:
 def samples(net: Network, X) -> tuple[np.ndarray, tuple[int, ...]]:
     """(rows (n, d) float64, the shape that they are looked at). Images may come with axes that the network has flattened away."""
     d = net.n_inputs
-    from ..graph.network import in_order
+    from ..graph.rows import in_order
 
     X = in_order(net, X)
     if hasattr(X, "detach"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -73,6 +73,11 @@ class Trace:
     def rows(self, index) -> Trace:
         """The same for some of the sets."""
         return Trace(self.program, self.inputs[index], {k: (l[index], u[index]) for k, (l, u) in self.bounds.items()})
+
+    def detached(self) -> Trace:
+        """The same without gradients."""
+        parts = {f: v.detach() for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self.inputs, f)) is not None}
+        return Trace(self.program, replace(self.inputs, **parts), {k: (l.detach(), u.detach()) for k, (l, u) in self.bounds.items()})
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 
 from ..graph.graph import INPUT
+from ..graph.op import size
 from .affine import Affine
-from .backward import Form, Trace, unit_bounds
+from .backward import Form, Trace, Units, unit_bounds
 from .forward import forward as run_forward
 from .interval import interval, meet
+from .optimise import optimised
 from .piecewise import Bounds, Elementwise
 from .program import Program, Step
 from .sets import InputSet
+
+OPTIMISED = 1 << 18
+"""Coefficients of lines that are optimised for one hidden tensor of one set: two layers of 256 units after each other, not two of
+convolutions, whose bounds would take a hundred times as long for little."""
 
 
 def intervals(program: Program, inputs: InputSet, *, given: dict[str, Bounds] | None = None) -> Trace:
@@ -25,12 +31,13 @@ def intervals(program: Program, inputs: InputSet, *, given: dict[str, Bounds] | 
     return trace
 
 
-def crown(program: Program, inputs: InputSet, *, given: dict[str, Bounds] | None = None, keep: dict[str, tuple[Form, Form]] | None = None
-          ) -> Trace:
+def crown(program: Program, inputs: InputSet, *, given: dict[str, Bounds] | None = None, keep: dict[str, tuple[Form, Form]] | None = None,
+          iterations: int = 0) -> Trace:
     """Every tensor that a nonlinear step takes is bounded backwards through the whole network before it, all others by intervals.
 
     Units that every set leaves on one side of their kink, by intervals already, are not looked at: their lines are the function
-    itself. `keep`: a dictionary that takes the forms of each tensor bounded so, below z and below -z.
+    itself. `keep`: a dictionary that takes the forms of each tensor bounded so, below z and below -z. With `iterations` the lines of
+    each unit's own bounds are optimised, where there are not more than OPTIMISED coefficients to a set.
     """
     trace = Trace(program, inputs, {INPUT: (inputs.lower, inputs.upper)})
     exact, hidden = {INPUT}, set(program.hidden)
@@ -39,7 +46,7 @@ def crown(program: Program, inputs: InputSet, *, given: dict[str, Bounds] | None
         if _is_exact(step, exact, inputs):
             exact.add(step.name)
         if step.name in hidden and step.is_affine and (step.name not in exact or keep is not None):
-            _tighten(trace, step.name, keep)
+            _tighten(trace, step.name, keep, iterations)
     return trace
 
 
@@ -68,7 +75,7 @@ def _is_exact(step: Step, exact: set[str], inputs: InputSet) -> bool:
     return first or (rule.copies and all(s in exact and s != INPUT for s in step.inputs))
 
 
-def _tighten(trace: Trace, name: str, keep: dict | None) -> None:
+def _tighten(trace: Trace, name: str, keep: dict | None, iterations: int) -> None:
     """Meet the tensor's bounds with those of `backward`."""
     l, u = trace.bounds[name]
     index = torch.arange(l[0].numel(), device=l.device) if keep is not None else undecided(trace, name)
@@ -77,6 +84,10 @@ def _tighten(trace: Trace, name: str, keep: dict | None) -> None:
     (low, high), forms = unit_bounds(trace, name, index, keep=keep is not None)
     if keep is not None and forms is not None:
         keep[name] = forms
+    before = [size(s.shape) for s in trace.program.steps[: trace.program.place[name]] if not s.is_affine]
+    if iterations and 2 * len(index) * sum(before) <= OPTIMISED:
+        better, _ = optimised(trace, name, Units(name, index).rows(trace.program), iterations)
+        low, high = torch.maximum(low, better[:, :len(index)]), torch.minimum(high, -better[:, len(index):])
     if len(index) == l[0].numel():
         found = low.reshape(l.shape), high.reshape(l.shape)
     else:

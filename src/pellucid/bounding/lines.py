@@ -23,6 +23,10 @@ class Lines:
     above_slope: Tensor
     above: Tensor
 
+    def rows(self, begin: int, end: int) -> Lines:
+        """Of lines of their own for each row, those of some rows."""
+        return Lines(*(t[:, begin:end] for t in (self.below_slope, self.below, self.above_slope, self.above)))
+
     def back(self, L: Tensor, reaches: list[Tensor], nodes: int) -> tuple[list[Tensor], Tensor]:
         """(L', d) with L f(z) >= L' z + d for |z| <= reach, the one of reaches.
 
@@ -30,14 +34,16 @@ class Lines:
         by at most 4 u |L| max |slope| in each entry, which costs as much times |z|; the sum over the offsets is off by gamma |L||offsets|.
         `nodes`: how many sums of this kind are added up in the end.
         """
-        u, n, reach = unit(L.dtype), L[0, 0].numel(), reaches[0]
+        u, n = unit(L.dtype), L[0, 0].numel()
+        own = self.below_slope.dim() == L.dim()                 # lines of their own for each row
+        reach = reaches[0].unsqueeze(1) if own else reaches[0]
         p = L.abs()
         slope, turn = (self.below_slope + self.above_slope) / 2, (self.below_slope - self.above_slope) / 2
         offset, gap = (self.below + self.above) / 2, (self.below - self.above) / 2
         g = gamma(n + nodes + 16, L.dtype)
         spoil = ((4 * u) * torch.maximum(self.below_slope.abs(), self.above_slope.abs()) * reach +
                  g * (self.below.abs() + self.above.abs())) * (1 + 4 * g)
-        if slope.dim() == L.dim():                              # lines of their own for each row
+        if own:
             out = torch.addcmul(L * slope, p, turn)
             d = (L * offset + p * (gap - spoil)).flatten(2).sum(2)
             return [out], d

@@ -59,6 +59,19 @@ class Mixture:
             out[name] = Lines(mixed[0], mixed[1] - room[0], mixed[2], mixed[3] + room[1])
         return out
 
+    @property
+    def flat(self) -> Tensor:
+        """(n, weights): all of them, side by side."""
+        return torch.cat([w.detach().flatten(1) for w in self.tensors], dim=1) if self.weights else torch.zeros(len(self.trace.inputs), 0)
+
+    def load(self, flat: Tensor) -> None:
+        """Set all weights to those of `flat`."""
+        at = 0
+        for w in self.tensors:
+            k = w[0].numel()
+            w.copy_(flat[:, at : at + k].reshape(w.shape))
+            at += k
+
     def clamp(self) -> None:
         """Weights back into [0, 1]."""
         with torch.no_grad():

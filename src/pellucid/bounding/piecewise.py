@@ -75,8 +75,11 @@ class Elementwise:
         return _lines(*(self._offset(points, m, side) for m, side in ((below, -1), (above, 1))), z, self)
 
     def corner_lines(self, z: Bounds) -> list[Lines]:
-        """Other lines that bound as well, for mixtures: those that the function itself follows at either end of [l, u]."""
+        """Other lines that bound as well, for mixtures: 0 and z for ReLU, else those that are best at either end of [l, u]."""
         l, u = z
+        if self.is_relu:
+            line, crosses = _relu(l, u, self.dtype), (l < 0) & (u > 0) & l.isfinite() & u.isfinite()
+            return [Lines(torch.where(crosses, m, line.below_slope), line.below, line.above_slope, line.above) for m in (0.0, 1.0)]
         points = [(l, self.op(l)), *self._inside(l, u), (u, self.op(u))]
         found = []
         for at in (l, u):
@@ -146,10 +149,3 @@ def _relu(l: Tensor, u: Tensor, dtype: torch.dtype) -> Lines:
         k, above = torch.where(finite, k, 0.0), torch.where(finite, above, up)
         below_slope = torch.where(finite, below_slope, 0.0)
     return Lines(below_slope, torch.zeros_like(above), k, above)
-
-
-def relu_corners(l: Tensor, u: Tensor, dtype: torch.dtype) -> list[Lines]:
-    """The two lines below a ReLU that crosses, 0 and z, each with the chord above."""
-    line = _relu(l, u, dtype)
-    crosses = (l < 0) & (u > 0) & l.isfinite() & u.isfinite()
-    return [Lines(torch.where(crosses, m, line.below_slope), line.below, line.above_slope, line.above) for m in (0.0, 1.0)]

@@ -204,7 +204,7 @@ class _Merged(BaseEstimator):
             raise ValueError(f"n_clusters={self.n_clusters!r}: at least one cluster is needed")
         for name in ("validation", "holdout"):
             value = getattr(self, name)
-            if not (name == "validation" and isinstance(value, Integral) and value > 1) and not 0 < value < 1:
+            if not (name == "validation" and isinstance(value, Integral) and int(value) > 1) and not 0 < float(value) < 1:
                 raise ValueError(f"{name}={value!r}; it is a share of the rows, between 0 and 1"
                                  + (", or a number of folds, from 2" if name == "validation" else ""))
 

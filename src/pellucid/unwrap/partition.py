@@ -32,7 +32,7 @@ class Visited:
         return len(self.region)
 
 
-def visit(X: np.ndarray, y: np.ndarray | None, region: np.ndarray, coef: np.ndarray, intercept: np.ndarray, *, scale: Scale,
+def visit(X: np.ndarray, y: np.ndarray, region: np.ndarray, coef: np.ndarray, intercept: np.ndarray, *, scale: Scale,
             n_classes: int = 0, n_neighbors: int | float | None = None, max_models: int = 10_000, seed: int = 0) -> Visited:
     """Algorithm 1, steps 1 to 3, for rows X (n, d) of the regions region (n,), whose models are coef[region], intercept[region].
 

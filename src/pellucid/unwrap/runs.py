@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def run_bytes(columns: Columns) -> int:
 def merged(runs: list[Columns]) -> Iterator[Columns]:
     """The runs added up, in order of hash, a part of the range of hashes at a time."""
     parts = max(1, sum(map(run_bytes, runs)) // PART_BYTES)
-    edges = [int(e) for e in np.linspace(0, 2**64, parts + 1)[1:-1]] if parts > 1 else []
+    edges = [2**64 * p // parts for p in range(1, parts)]
     cuts = [np.concatenate([[0], np.searchsorted(r["hashes"][:, 0], np.array(edges, dtype=np.uint64)), [len(r["hashes"])]]) for r in runs]
     for p in range(parts):
         pieces = [{key: None if c is None else np.array(c[cut[p]:cut[p + 1]]) for key, c in r.items()}
@@ -116,33 +117,57 @@ def _added(c: Columns) -> Columns:
     return out
 
 
-def collect(runs: list[Columns], folder: Path | None) -> Columns:
-    """All of `merged` as one: in memory, or as memory maps of files in `folder`, in order of size, then of the first row."""
-    if folder is None:
-        parts = list(merged(runs))
-        return {key: None if parts[0][key] is None else np.concatenate([p[key] for p in parts]) for key in COLUMNS}
-    folder.mkdir(parents=True, exist_ok=True)
-    shapes, n = {}, 0
+@dataclass(frozen=True, eq=False)
+class OnDisk:
+    """A column that lies in a file, asked for by region: entry k is that at order[k]. Nothing is read but what is asked for."""
+
+    column: np.ndarray
+    order: np.ndarray
+
+    def __getitem__(self, regions) -> np.ndarray:
+        return np.array(self.column[self.order[regions]])
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+def in_memory(runs: list[Columns]) -> Columns:
+    """All of `merged` as one, in order of hash."""
+    parts = list(merged(runs))
+    return {key: None if parts[0][key] is None else np.concatenate([p[key] for p in parts]) for key in COLUMNS}
+
+
+def on_disk(runs: list[Columns], folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """(columns in order of size, then of the first row; hashes in their own order; place of each region in that order).
+
+    In memory are the counts, the weights and that order: 12 bytes a region, 20 with weights.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shapes: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    n = 0
     with contextlib.ExitStack() as opened:
         files = {}
         for part in merged(runs):
+            part["keys"] = np.ascontiguousarray(part["hashes"][:, 0])
             for key, column in part.items():
                 if column is not None:
                     if key not in files:
-                        files[key] = opened.enter_context(open(folder / f"{key}.raw", "wb"))
+                        files[key] = opened.enter_context(open(folder / key, "wb"))
                         shapes[key] = column.dtype, column.shape[1:]
                     column.tofile(files[key])
-            n += len(part["count"])
-    raw = {key: np.memmap(folder / f"{key}.raw", dtype, "r", shape=(n, *shape)) for key, (dtype, shape) in shapes.items()}
-    order = np.lexsort((np.array(raw["first"]), -np.array(raw["count"])))
-    out: Columns = dict.fromkeys(COLUMNS)
-    for key in list(raw):
-        column = raw.pop(key)
-        with open(folder / f"{key}.sorted", "wb") as file:
-            for a in range(0, n, 1 << 20):
-                column[order[a:a + (1 << 20)]].tofile(file)
-        shape = column.shape
-        del column
-        os.unlink(folder / f"{key}.raw")
-        out[key] = np.memmap(folder / f"{key}.sorted", shapes[key][0], "r", shape=shape)
-    return out
+            n += len(part["keys"])
+    count, first = (np.fromfile(folder / key, dtype=np.int64) for key in ("count", "first"))
+    if n and max(count.max(), first.max()) < 2**31:
+        count, first = count.astype(np.int32), first.astype(np.int32)
+    order = np.lexsort((first, -count)).astype(np.int32 if n < 2**31 else np.int64)
+    del first
+    columns: dict[str, Any] = dict.fromkeys(COLUMNS)
+    for key in shapes:
+        if key not in ("keys", "count", "weight"):
+            dtype, shape = shapes[key]
+            columns[key] = OnDisk(np.memmap(folder / key, dtype, "r", shape=(n, *shape)), order)
+    columns["count"] = count[order].astype(np.int64)
+    if "weight" in shapes:
+        columns["weight"] = np.fromfile(folder / "weight", dtype=np.float64)[order]
+    return columns, np.memmap(folder / "keys", np.uint64, "r", shape=(n,)), order

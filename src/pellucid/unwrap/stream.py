@@ -27,7 +27,7 @@ from .models import Rows
 from .native import maps_of
 from .responses import Responses
 from .rows import as_inputs
-from .runs import collect, read_manifest, read_run, run_bytes, write_manifest, write_run
+from .runs import in_memory, on_disk, read_manifest, read_run, run_bytes, write_manifest, write_run
 from .sample import Sample, sample_rows
 from .scores import local_scores, squared_errors
 from .unwrapping import Exactness
@@ -92,8 +92,7 @@ class StreamedUnwrapping:
     def _read_again(self, at: np.ndarray, found: Moments | None, local: bool) -> np.ndarray | None:
         """Fill the moments, where they are wanted; the local scores, where they are."""
         groups, kind, K = self.groups, self.kind, len(at)
-        position = np.full(len(groups) + 1, -1, dtype=np.int64)
-        position[at] = np.arange(K)
+        wanted = groups.only(at)
         score = None
         held: list[tuple[np.ndarray, ...]] | None = None
         if local and not kind.are_shares:
@@ -107,7 +106,7 @@ class StreamedUnwrapping:
         again = self.source.again and not self.kept.complete
         for X, y, w in self._anew() if again else [(self.kept.X, self.kept.y, self.kept.weight)]:
             codes, outputs, _ = codes_at(self.chain, X, outputs=held is not None and (is_small or not again), threads=self.threads)
-            place = position[groups.find(codes)]
+            place = wanted.find(codes)
             rows = np.argsort(place, kind="stable")
             rows = rows[place[rows] >= 0]
             if found is not None:
@@ -117,7 +116,7 @@ class StreamedUnwrapping:
         if held is not None and again and not is_small:
             s = self.kept
             codes, outputs, _ = codes_at(self.chain, s.X, outputs=True, threads=self.threads)
-            place = position[groups.find(codes)]
+            place = wanted.find(codes)
             rows = np.flatnonzero(place >= 0)
             held.append((place[rows], outputs[rows], s.y[rows], s.weight[rows]))
         if held is not None:
@@ -320,8 +319,11 @@ class _Run:
             extra = ["last"] if self.table is not None and (self.folder.path / "last").is_dir() else []
             runs = [read_run(self.folder.path, name) for name in [*s.runs, *extra]]
             is_large = sum(map(run_bytes, runs)) > self.max_bytes
-            columns = collect(runs, self.folder.path / "merged" if is_large else None)
-            groups = Groups(**columns, labels=None, faces=faces) if is_large else largest_first(columns, None, faces)
+            if is_large:
+                columns, keys, order = on_disk(runs, self.folder.path / "merged")
+                groups = Groups(**columns, labels=None, faces=faces, keys=keys, order=order)
+            else:
+                groups = largest_first(in_memory(runs), None, faces)
             if extra:
                 shutil.rmtree(self.folder.path / "last", ignore_errors=True)
         else:
