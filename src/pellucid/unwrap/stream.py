@@ -27,12 +27,12 @@ from .models import Rows
 from .native import maps_of
 from .responses import Responses
 from .rows import as_inputs
-from .runs import in_memory, on_disk, read_manifest, read_run, run_bytes, write_manifest, write_run
+from .runs import in_memory, on_disk, read_manifest, read_run, write_manifest, write_run
 from .sample import Sample, sample_rows
 from .scores import local_scores, squared_errors
 from .unwrapping import Exactness
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 128 << 20
 """Table of codes in memory, by default; beyond, it goes to disk."""
 
 CHECKPOINT_SECONDS = 20.0
@@ -318,7 +318,7 @@ class _Run:
                 write_run(self.folder.path, "last", self.table.take())
             extra = ["last"] if self.table is not None and (self.folder.path / "last").is_dir() else []
             runs = [read_run(self.folder.path, name) for name in [*s.runs, *extra]]
-            is_large = sum(map(run_bytes, runs)) > self.max_bytes
+            is_large = sum(r.bytes for r in runs) > self.max_bytes
             if is_large:
                 columns, keys, order = on_disk(runs, self.folder.path / "merged")
                 groups = Groups(**columns, labels=None, faces=faces, keys=keys, order=order)
