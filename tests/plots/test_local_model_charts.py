@@ -591,3 +591,7 @@ def test_a_bootstrap_without_draws_and_lines_without_intervals_say_why():
     chart = intervals_chart(replace(told, low=low, reasons=reasons))
     assert "separable" in [label.text for label in chart.find(Label)]
     assert len(chart.find(Segments)) == 3
+    none = intervals_chart(replace(told, low=np.full_like(low, np.nan), reasons=np.full_like(reasons, "separable")))
+    assert [label.text for label in none.find(Label)] == ["no interval"] * 4
+    assert "no interval: separable" in none.notes
+    assert not none.find(Area)

@@ -51,6 +51,8 @@ def _row(i: int, w: np.ndarray, count: np.ndarray, weight: np.ndarray, x: tuple[
         return []
     grid = np.linspace(*x, 400)
     up = 0.55 * density(w, weight, grid)
+    step = grid[1] - grid[0]
+    up[(grid < w.min() - step) | (grid > w.max() + step)] = 0.0            # no density where there is no coefficient
     q1, middle, q3 = quantiles(w, weight, (0.25, 0.5, 0.75))
     below, above = (float(weight[side].sum() / weight.sum()) for side in (w < 0, w > 0))
     base = np.full(len(grid), i - 0.02)
