@@ -137,9 +137,9 @@ def test_gradients_flow_to_centre_and_radius():
         x, eps = torch.tensor(rng.normal(size=(1, 3)), requires_grad=True), torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
         low = pel.bounds(net, pel.Ball(x, eps, clip=None), method=method).lower.sum()
         gx, ge = torch.autograd.grad(low, [x, eps])
-        h = 1e-6
+        h = 1e-4                                                # well above what tangent points are searched to
         moved = pel.bounds(net, pel.Ball(x.detach(), eps.detach() + h, clip=None), method=method).lower.sum()
-        assert float(ge) == pytest.approx(float((moved - low.detach()) / h), rel=1e-3)
+        assert float(ge) == pytest.approx(float((moved - low.detach()) / h), rel=1e-2)
         assert bool(gx.isfinite().all())
     again = pel.bounds(net, pel.Ball(x.detach(), 0.1, clip=None))
     assert not again.lower.requires_grad

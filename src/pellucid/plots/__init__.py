@@ -1,5 +1,6 @@
 """Pictures of atlases and explanations: exact polygons, drawn by matplotlib (imported when the first picture is)."""
 
+from .bounds import bounds as bounds
 from .class_map import class_map as class_map
 from .decision_boundary import decision_boundary as decision_boundary
 from .importance import importance as importance
