@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .backward import Trace, backward
 from .lines import Lines
-from .piecewise import Elementwise, relu_corners
+from .piecewise import Bounds, Elementwise
 from .program import Step
 from .rounding import unit
 
@@ -22,6 +22,8 @@ class Mixture:
 
     Sound     any mixture of bounding lines bounds; what its rounding costs is in the offsets (nothing for a ReLU, whose lines from
               below pass through 0, so that any slope in [0, 1] will do).
+    Differs   from optimise.py: weights can be handed on from a node to its children, and a ReLU, which has one line above and a pencil
+              of lines below, has one weight for each unit and not four.
     """
 
     def __init__(self, trace: Trace, rows: int):
@@ -31,8 +33,8 @@ class Mixture:
                 continue
             z = trace.bounds[step.inputs[0]]
             is_relu = isinstance(step.rule, Elementwise) and step.rule.is_relu
-            first, second = relu_corners(*z, trace.program.dtype) if is_relu else step.rule.corner_lines(z)
             start = trace.lines_of(step)
+            first, second = _zero_and_one(start, z) if is_relu else step.rule.corner_lines(z)
             shape = (len(z[0]), rows, *z[0].shape[1:])
             below = _share(start.below_slope, first.below_slope, second.below_slope).unsqueeze(1).expand(shape).clone()
             above = None if is_relu else _share(start.above_slope, first.above_slope, second.above_slope).unsqueeze(1).expand(shape).clone()
@@ -77,6 +79,12 @@ class Mixture:
         with torch.no_grad():
             for w in self.tensors:
                 w.clamp_(0.0, 1.0)
+
+
+def _zero_and_one(line: Lines, z: Bounds) -> list[Lines]:
+    """The two lines below a ReLU that crosses, 0 and z, each with the chord above."""
+    crosses = (z[0] < 0) & (z[1] > 0) & z[0].isfinite() & z[1].isfinite()
+    return [Lines(torch.where(crosses, m, line.below_slope), line.below, line.above_slope, line.above) for m in (0.0, 1.0)]
 
 
 def _share(start: Tensor, first: Tensor, second: Tensor) -> Tensor:
