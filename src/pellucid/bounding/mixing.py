@@ -103,7 +103,9 @@ def climb(trace: Trace, name: str, L: Tensor, mixture: Mixture, *, iterations: i
     moving = mixture.tensors + ([] if extra is None else extra.tensors)
     for w in moving:
         w.requires_grad_(True)
-    adam, best, best_L, best_d = torch.optim.Adam(moving, lr=rate), None, None, None
+    best, best_L, best_d = None, None, None
+    iterations = iterations if moving else 0
+    adam = torch.optim.Adam(moving, lr=rate) if moving else None
     for step in range(iterations + 1):
         with torch.enable_grad():
             rows = L if extra is None else extra.rows(L)
@@ -118,7 +120,7 @@ def climb(trace: Trace, name: str, L: Tensor, mixture: Mixture, *, iterations: i
                 better = now > best
                 best, best_d = torch.where(better, now, best), torch.where(better, now_d, best_d)
                 best_L[better] = now_L.expand(*now.shape, *now_L.shape[2:])[better]
-        if step == iterations:
+        if step == iterations or adam is None:
             break
         loss = -torch.where(value.isfinite() & (value <= 0), value, 0.0).sum()       # what is proved needs no more
         if not loss.requires_grad:

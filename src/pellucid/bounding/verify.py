@@ -31,7 +31,7 @@ RESTARTS, STARTS, STEPS = 4, 64, 40
 """Of the first attack: starts is for domains of few inputs, where points are cheap."""
 
 
-def verify(net: Network, domain, property=None, *, split: str = "auto", max_seconds: float | None = None, max_nodes: int | None = None,
+def verify(net: Network, domain, property=None, *, split: str = "auto", max_seconds: float | None = 300.0, max_nodes: int | None = None,
            dtype: Any = None, device: Any = "cpu", batch: int | None = None, seed: int = 0, original=None,
            progress: Callable[[Reached], object] | None = None) -> Verdict:
     """Does a property hold at every point of a domain?
@@ -41,7 +41,8 @@ def verify(net: Network, domain, property=None, *, split: str = "auto", max_seco
         pel.output("left") - pel.output("right") >= 0.5; pel.never(...), comparisons that may not hold all at once; or a Property.
         Outputs are those before the link, except in a .vnnlib file, which speaks of what the model answers.
     split: "inputs" (boxes are halved: for few inputs), "units" (by the sign of hidden units), or "auto".
-    max_seconds, max_nodes: budgets; when one runs out the verdict is UNKNOWN and says so. dtype: of the bounds, torch.float32 (the
+    max_seconds, max_nodes: budgets, None for none; when one runs out the verdict is UNKNOWN and says so. Where the margin is zero
+        somewhere (ties, as zero biases make them) no bound can decide, and every budget runs out. dtype: of the bounds, torch.float32 (the
         default) or torch.float64 (half as fast; decides smaller margins); sound both.
     original: the model file or object (as `load` takes it), in whose own runtime a counterexample is replayed; default: the .onnx
         file that the network was loaded from, where it is still there.

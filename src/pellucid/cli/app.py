@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import counterfactual, explain, fair, local, monotone, query, regions, resume
+from . import counterfactual, explain, fair, local, monotone, query, regions, resume, verify
 from .doctor import doctor
 from .options import option
 
@@ -30,6 +30,7 @@ _add(counterfactual.counterfactual, counterfactual.EPILOG)
 _add(monotone.monotone, monotone.EPILOG)
 _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
+_add(verify.verify, verify.EPILOG)
 _add(doctor)
 
 
