@@ -71,7 +71,6 @@ if TYPE_CHECKING:
         robustness_sr,
         tightness,
     )
-    from .bounding import Bounds, bounds, margins
     from .bounding import Bounds, Property, Verdict, bounds, load_vnnlib, margins, never, verify
     from .certificate import Certificate, Status
     from .errors import (
