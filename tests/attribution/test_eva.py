@@ -172,7 +172,8 @@ def test_shared_is_at_most_single_pass_and_neither_is_above_the_whole_set(name, 
 @pytest.mark.parametrize("name", ["conv", "residual", "leaky"])
 def test_a_batch_is_its_rows_whatever_the_memory(name, quality, target, nets, rng):
     net = nets[name]
-    X, options = rng.random((3, *net.input_shape)), {"eps": 0.2, "quality": quality, "target": target, "grid": 2 if name == "conv" else None}
+    X = rng.random((3, *net.input_shape))
+    options = {"eps": 0.2, "quality": quality, "target": target, "grid": 2 if name == "conv" else None}
     a = pel.eva(net, X, **options)
     small = pel.eva(net, X, memory=1.0, **options)
     np.testing.assert_allclose(small.frozen, a.frozen, atol=1e-9)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import counterfactual, explain, fair, local, monotone, query, regions, resume, unwrap
+from . import counterfactual, eva, explain, fair, local, monotone, query, regions, resume, unwrap
 from .doctor import doctor
 from .options import option
 
@@ -31,6 +31,7 @@ _add(counterfactual.counterfactual, counterfactual.EPILOG)
 _add(monotone.monotone, monotone.EPILOG)
 _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
+_add(eva.eva, eva.EPILOG)
 _add(doctor)
 
 
