@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import pellucid as pel  # noqa: E402
 from bounding.sets import mlp, outside, points  # noqa: E402
+
+import pellucid as pel  # noqa: E402
 from pellucid.bounding import backward, boxes, crown, final, input_set, plain_products, program  # noqa: E402
 from pellucid.errors import DomainError  # noqa: E402
 from pellucid.ops.tanh import Tanh  # noqa: E402

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from laws.test_ops import CASES  # noqa: E402
+
 from pellucid.bounding.piecewise import Elementwise  # noqa: E402
 from pellucid.bounding.smooth import Smooth  # noqa: E402
 from pellucid.graph import ElementwisePL, SmoothOp  # noqa: E402
