@@ -21,7 +21,7 @@ from ..regions import NearTable, Progress, Table, codes_of, near_regions, unpack
 from ..regions.search import MAX_DIM
 from ..tolerance import FARTHEST, GEOMETRIC, NEAR_BOX, NEAR_MARGIN, ON_FACE, ON_PLANE
 from .atlas import Atlas, PartialAtlas
-from .enumerate import split_of
+from .enumerate import confirmed_by, split_of
 from .select import take
 
 if TYPE_CHECKING:
@@ -266,6 +266,7 @@ class Near:
                 near = self._look(plane, decided, np.inf if is_whole else r, keep, avoid, only, left, threads, progress)
             except Interrupted as interrupted:
                 near, stop = interrupted.partial, interrupted
+            decided = confirmed_by(decided, self.chain, near.table, None if self.split is None else "class")
             found = _found(near, plane, decided, found, time.perf_counter() - started, is_far=r >= most and r < limit)
             if stop is not None:
                 raise Interrupted(found) from None
@@ -276,7 +277,8 @@ class Near:
     def _look(self, plane: Slice, decided: Rounding, radius: float, keep, avoid, only, seconds, threads, progress) -> NearTable:
         G, h, _ = plane.constraints
         return near_regions(self.chain.fold(plane.x0, plane.P), G, h, self.at, self.weight, norm=self.p, radius=radius,
-                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, only=only, max_seconds=seconds,
+                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, only=only,
+                            watched=decided.watched, max_seconds=seconds,
                             threads=threads, progress=progress)
 
     def _first_radius(self, keep: int | None) -> tuple[float, float, float]:
@@ -401,7 +403,7 @@ def _certificate(question: Near, found: Found, radius: float, table: Table) -> C
              "far": f"the search of an unbounded domain ends {FARTHEST:g} times as far as the farthest unit"}.get(found.reason, "")
     slivers = f"up to {table.unresolved} slivers were left in their neighbours" if table.unresolved else ""
     if not found.decided.is_proved:
-        rounded = f"rounding errors were estimated: their proved bound reaches {found.decided.width:.1g} of the size of a unit"
+        rounded = f"rounding errors were estimated: {found.decided.why()}"
         return Certificate(claim, Status.UNKNOWN, "; ".join(filter(None, (rounded, slivers, ended))), figures)
     reason = "all cells nearer than that were searched" if np.isfinite(radius) else "the whole domain was searched"
     return Certificate(claim, Status.PROVED, "; ".join(filter(None, (reason, slivers, ended))), figures)

@@ -200,8 +200,7 @@ def _place(net: Network, x, domain) -> _Place:
     if decided.is_proved:
         certificate = Certificate(claim, Status.PROVED, "found by search around x", {"rounding": decided.width})
     else:
-        certificate = Certificate(claim, Status.UNKNOWN, f"rounding errors were estimated: their proved bound reaches {decided.width:.1g} "
-                                  "of the size of a unit", {"rounding": decided.width})
+        certificate = Certificate(claim, Status.UNKNOWN, f"rounding errors were estimated: {decided.why()}", {"rounding": decided.width})
     return _Place(row, u, _single(net, plane, table, k, certificate), near.is_bounded)
 
 

@@ -18,7 +18,7 @@ from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from ..graph.network import logit, no_class
 from ..regions import Progress
-from ..tolerance import FARTHEST, GEOMETRIC, PROVED_GAP
+from ..tolerance import FARTHEST, GEOMETRIC, OWN_SHARE, PROVED_GAP, ROUNDING_FACTOR
 from .answer import Answer
 from .nearby import Otherwise, otherwise_near
 
@@ -183,7 +183,7 @@ def _nearest(question: Near, found: Found, decision: int, threshold: float):
 
 def _room(found: Found) -> float:
     """Margins beyond this have the same sign however the network's sums are added up."""
-    return 2 * float(np.max(found.decided.floors[-1], initial=0.0))
+    return 2 * ROUNDING_FACTOR * OWN_SHARE * float(np.max(found.decided.floors[-1], initial=0.0))
 
 
 def _margin(net: Network, points: np.ndarray, decision: int, threshold: float) -> np.ndarray:
@@ -205,8 +205,7 @@ def _certificate(question: Near, found: Found, lower: float, *, confirmed: bool)
         return Certificate(claim, Status.UNKNOWN, "the network itself does not decide otherwise where a piece of another class was found: "
                            "it lies within rounding", figures)
     if not best.decided.is_proved:
-        return Certificate(claim, Status.UNKNOWN, "rounding errors were estimated: their proved bound reaches "
-                           f"{best.decided.width:.1g} of the size of a unit", figures)
+        return Certificate(claim, Status.UNKNOWN, f"rounding errors were estimated: {best.decided.why()}", figures)
     ended = {"max_seconds": "max_seconds", "cancelled": "an interruption",
              "far": f"the end of an unbounded search, {FARTHEST:g} times as far as the farthest unit"}.get(found.reason)
     if ended:

@@ -220,25 +220,28 @@ def _size(ax: Axes) -> tuple[float, float]:
 
 def _draw_keys(ax: Axes, keys: tuple[Key, ...], title: str, below: bool) -> None:
     """The legend outside the map: to its right, or below it where a colour bar stands on the right."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
     from matplotlib.transforms import ScaledTranslation
 
     if not keys:
         return
-    def handle(key: Key):
-        if key.marker:
-            return Line2D([], [], linestyle="none", marker="o", markersize=5, markerfacecolor=key.colour, markeredgecolor=INK,
-                          markeredgewidth=0.6, label=key.label)
-        return Patch(facecolor=key.colour, edgecolor="#8c8c8c", hatch=HATCH if key.hatched else None, linewidth=0.5, label=key.label)
-
-    handles = [handle(key) for key in keys]
+    handles = [key_handle(key) for key in keys]
     style = {"fontsize": "small", "frameon": False, "title": title or None, "borderaxespad": 0.0}
     if below:
         shift = ScaledTranslation(0, -42 / 72, ax.figure.dpi_scale_trans)
         ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + shift, ncols=2, **style)
     else:
         ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), **style)
+
+
+def key_handle(key: Key):
+    """What stands before the words of a legend's entry."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    if key.marker:
+        return Line2D([], [], linestyle="none", marker="o", markersize=5, markerfacecolor=key.colour, markeredgecolor=INK,
+                      markeredgewidth=0.6, label=key.label)
+    return Patch(facecolor=key.colour, edgecolor="#8c8c8c", hatch=HATCH if key.hatched else None, linewidth=0.5, label=key.label)
 
 
 def _draw_bar(ax: Axes, bar: Bar, palette: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from ..geometry.halfspaces import bounding_box
 from ..tolerance import CHECK_AREA, GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets
 from .native import native_chain
-from .planar import _TICK, Frame, corners_of
+from .planar import _TICK, Frame, corners_of, watched_rows
 from .split import Split, split_mode
 from .table import Facets, Table
 
@@ -26,13 +26,14 @@ _MARGIN = 1e-6                    # a bounding box made by linear programming is
 def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
                      threads: int | None = None, progress: Callable[[Progress], object] | None = None, volumes: bool = True,
-                     facets: bool = False, vertices: bool = False, maps: bool = True, frame: Frame = None) -> Table:
+                     facets: bool = False, vertices: bool = False, maps: bool = True, frame: Frame = None,
+                     watched: np.ndarray | None = None) -> Table:
     """Every linear region of `chain` (of k <= 10 inputs) over the polytope { u : G u <= h }.
 
     Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
               rounding error of each row over it. split: None, "argmax", "top2" or ("labels", thresholds). volumes, facets,
               vertices, maps: which columns are made. frame: what tolerances are relative to, where the polytope is part of a
-              larger domain (then without facets).
+              larger domain (then without facets). watched: as for `enumerate_planar`.
     Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first. Points are means of vertices.
@@ -46,7 +47,7 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
     """
     def go(snaps: bool, volumes: bool) -> dict:
         run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps,
-                       frame)
+                       frame, watched)
         return _run(run, progress)
 
     columns = go(True, volumes)
@@ -98,14 +99,15 @@ def _missing(columns: dict) -> float:
     return abs(float(columns["volume"].sum()) - columns["domain_volume"])
 
 
-def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps, frame):
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps, frame,
+             watched):
     G, h = _constraints(chain, G, h)
     mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.vertex_run(native_chain(chain), *_start_box(G, h, frame), corners_of(frame), floors, ROUNDING_FACTOR, GEOMETRIC,
-                                mode, thresholds, maps, volumes, facets, vertices, snaps, *budgets)
+                                mode, thresholds, maps, volumes, facets, vertices, snaps, watched_rows(watched), *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 

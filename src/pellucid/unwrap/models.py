@@ -44,6 +44,7 @@ class LocalModels:
     kind: "local" (read off the network) or "merged" (refitted).
     total_models, total_rows: of the whole unwrapping; more than K and sum(count) where these are the largest only.
     rows: a sample of rows, or all of them; None where none was kept.
+    codes: (K, words) packed codes of the regions; None for models that are of no one region.
     """
 
     network: Network
@@ -66,6 +67,7 @@ class LocalModels:
     total_models: int = 0
     total_rows: int = 0
     rows: Rows | None = None
+    codes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.count)
