@@ -1,5 +1,7 @@
 """The same laws in more dimensions than two, where regions are halfspaces and points."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -174,7 +176,7 @@ def test_outputs_that_are_nearly_the_same_divide_regions_without_gap_or_overlap(
 def test_regions_as_thin_as_the_tolerance_have_halfspaces_too(seed):
     rng = np.random.default_rng(seed)
     sizes = [2, 6, 5, 3]
-    W, b = [rng.standard_normal((o, i)) for i, o in zip(sizes, sizes[1:], strict=False)], [rng.standard_normal(o) / 2 for o in sizes[1:]]
+    W, b = [rng.standard_normal((o, i)) for i, o in pairwise(sizes)], [rng.standard_normal(o) / 2 for o in sizes[1:]]
     for A, a in zip(W, b, strict=True):
         unlike = 10.0 ** rng.integers(-5, 6, len(a))
         A *= unlike[:, None]
