@@ -85,8 +85,11 @@ class Partition:
         """(n,) cluster by the T nearest centres, each with the weight of its nearness (UNWRAP 5.1: a new row stands for its region)."""
         from sklearn.neighbors import KNeighborsClassifier
 
-        T = max(1, min(self.models.tree.n_neighbors, NEIGHBOURS_AT_FIRST, len(self.models)))
-        vote = KNeighborsClassifier(T, weights="distance").fit(self.models.centre, self.cluster)
+        leaf, first = np.unique(self.models.leaf, return_index=True)             # models that were grouped vote as one
+        centre = self.models.centre if len(leaf) == len(self.models) else _means(self.models.leaf, self.models.count, self.models.centre)
+        of_leaf = self.cluster if len(leaf) == len(self.models) else self.cluster[first]
+        T = max(1, min(self.models.tree.n_neighbors, NEIGHBOURS_AT_FIRST, len(centre)))
+        vote = KNeighborsClassifier(T, weights="distance").fit(centre, of_leaf)
         Z = self.models.scale.inwards(X)
         return np.concatenate([vote.predict(Z[i:i + CHUNK]) for i in range(0, len(Z), CHUNK)]).astype(np.intp)
 
