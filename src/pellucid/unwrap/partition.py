@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..tolerance import NEIGHBOURS_AT_FIRST
+from ..tolerance import GROUPED_MODELS, NEIGHBOURS_AT_FIRST
 from .merge import MergeTree, Scale, absorb_small, coarse_models, cut, first_neighbors, merge_tree
 
 CHUNK = 8192
@@ -49,7 +49,7 @@ def visit(X: np.ndarray, y: np.ndarray, region: np.ndarray, coef: np.ndarray, in
     leaf = np.arange(len(number))
     at = centre
     if len(number) > max_models:
-        leaf = coarse_models(models, centre, count, max(1, max_models // 2), seed)
+        leaf = coarse_models(models, centre, count, max(1, min(max_models // 2, GROUPED_MODELS)), seed)
         models, at = _means(leaf, count, models), _means(leaf, count, centre)
     tree = merge_tree(models, at, first_neighbors(len(models), n_neighbors))
     return Visited(number, count, centre, classes, leaf, tree, scale)
