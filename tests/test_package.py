@@ -14,9 +14,14 @@ PUBLIC = {
     "counterfactual", "Counterfactual", "fair", "Fairness", "sufficient_reason", "SufficientReason", "contrastive_reason",
     "ContrastiveReason", "nearest_regions", "NearestRegions", "robustness_radius", "local_explanation", "count_regions", "RegionCount",
     "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
+    "verify", "Verdict", "never", "Property", "load_vnnlib",
     "MonotoneDecision", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate",
+    "eva", "EVA", "eva_hybrid", "Attribution", "evaluate_attribution", "Evaluation", "deletion", "insertion", "mu_fidelity",
+    "robustness_sr", "tightness",
+    "joint_importance", "JointImportance",
     "UnwrapperClassifier", "UnwrapperRegressor", "LocalModels",
     "MergedClassifier", "MergedRegressor", "Inference", "FlatClassifier", "FlatRegressor",
+    "Ball", "bounds", "margins", "Bounds",
 }
 
 

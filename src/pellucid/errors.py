@@ -40,7 +40,7 @@ class DataError(PellucidError, ValueError):
 
 
 class FileFormatError(PellucidError, ValueError):
-    """A file of ours that is broken or of another version."""
+    """A file (an atlas of ours, a property in VNN-LIB) that is broken, or of another version or kind than can be read."""
 
 
 class PathInUse(PellucidError, FileExistsError):

@@ -9,6 +9,14 @@ ROUNDING_FACTOR = 16.0
 """Signs are decided against this many times the a-priori rounding bound of a unit (the bound is proved, the factor covers
 the cut vertices, whose coordinates carry a few roundings of their own)."""
 
+OWN_SHARE = 0.25
+"""Where bounds of rounding errors are found for each cell, decisions are proved if no bound is more than this of what signs were decided
+against (ROUNDING_FACTOR times the floor): what is left covers the cut vertices, as above."""
+
+OWN_WIDTH = 1e-7
+"""Signs are decided against no more than this, relative to the size of the unit, for the sake of cells' own bounds: ten times PROOF_WIDTH,
+which only units of deep networks in large domains come to. Beyond, errors are estimated, and nothing is called proved."""
+
 FIDELITY = 1e-4
 """Largest relative difference between an imported network and its original's runtime.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,13 +17,39 @@ def is_torch(x) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
+_KEPT: ContextVar[dict | None] = ContextVar("_KEPT", default=None)
+MOST_KEPT = 4096
+
+
+@contextlib.contextmanager
+def kept_constants(kept: dict | None = None) -> Iterator[None]:
+    """Inside, constants are turned into tensors once, and not at every call: for functions that run a network many times.
+
+    kept: where the tensors stay, to be used again by a later block; left out, they are gone with this one.
+    """
+    token = _KEPT.set({} if kept is None else kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
 def like(constant: np.ndarray, x):
     """The float64 constant as an array of x's kind (and, for torch, x's dtype and device)."""
-    if is_torch(x):
-        import torch
+    if not is_torch(x):
+        return constant
+    import torch
 
+    kept = _KEPT.get()
+    if kept is None:
         return torch.as_tensor(np.array(constant), dtype=x.dtype, device=x.device)
-    return constant
+    key = id(constant), x.dtype, x.device
+    if key not in kept:
+        made = torch.as_tensor(np.array(constant), dtype=x.dtype, device=x.device)
+        if len(kept) >= MOST_KEPT:
+            return made
+        kept[key] = constant, made              # the constant too: its id is its own only while it lives
+    return kept[key][1]
 
 
 def index_like(indices: np.ndarray, x):

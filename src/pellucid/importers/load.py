@@ -44,6 +44,17 @@ def load(source: Any, *, input_shape: Sequence[int] | None = None, feature_names
     return _named(net, link, feature_names, class_names, units)
 
 
+def original_of(source: Any, *, like: Network | None = None) -> tuple[Original | None, str]:
+    """The original of a source that `load` takes, as a function, and the name of its runtime; (None, "") where there is none.
+
+    like: a network that was loaded before: (None, "") where the source is another one by now.
+    """
+    net, original, runtime = _import(source, None if like is None else like.input_shape, "relu", None)
+    if like is not None and replace(net, graph=compress(net.graph), link=like.link, class_names=(), task=None).digest != like.digest:
+        return None, ""
+    return original, runtime
+
+
 def _import(source, input_shape, activation, orientation) -> Imported:
     """Hand the source to its importer, told by file suffix or by the modules that its class comes from."""
     shape = None if input_shape is None else tuple(int(n) for n in input_shape)

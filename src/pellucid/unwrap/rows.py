@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import DataError
 from ..geometry.frames import column_names, is_frame
 from ..graph import Network
-from ..graph.network import in_order
+from ..graph.rows import in_order
 
 BATCH_ROWS = 65_536
 WHOLE_BYTES = 64 << 20

@@ -78,6 +78,13 @@ class StreamedUnwrapping:
         s = self.kept
         return Rows(s.X, s.y, s.weight, self.groups.find(codes_at(self.chain, s.X, threads=self.threads)[0]), s.complete)
 
+    def sample_of(self, at: np.ndarray) -> Rows:
+        """The same; rows of the regions `at` with their place in it, the others with -1. Looks at these regions only."""
+        s = self.kept
+        codes = codes_at(self.chain, s.X, threads=self.threads)[0] if len(at) else None
+        model = np.full(len(s.X), -1, dtype=np.int64) if codes is None else self.groups.only(at).find(codes)
+        return Rows(s.X, s.y, s.weight, model, s.complete)
+
     def evidence(self, at: np.ndarray, local: bool) -> Evidence:
         """What the rows of these regions are like: all rows, read once more; of a source that cannot be read again, the sample's."""
         found = Moments(len(at), self.network.n_inputs)

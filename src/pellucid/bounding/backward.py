@@ -1,0 +1,227 @@
+"""Backward linear bounds: rows of coefficients carried from a node to the inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..graph.graph import INPUT
+from ..graph.op import size
+from .affine import Affine
+from .forward import Pair
+from .interval import reach_of
+from .lines import dot
+from .piecewise import Bounds
+from .program import Program, Step
+from .rounding import gamma, tiny, unit
+from .sets import InputSet, boxes
+
+ENTRIES = 1 << 21
+"""Coefficients of one tensor that are carried at a time: passes over them then stay in the cache, and memory stays small."""
+
+
+@dataclass(eq=False)
+class Trace:
+    """What is known of every tensor of a program over some sets: the state of one call, never kept.
+
+    bounds: (lower, upper) of each tensor, (n, *shape), for all tensors before those that are asked about. lines: linear bounds of the
+    nonlinear steps, made when they are first needed. pairs: of the forward method, where it was used.
+    """
+
+    program: Program
+    inputs: InputSet
+    bounds: dict[str, Bounds]
+    lines: dict[str, Any] = field(default_factory=dict)
+    spoils: dict[str, Tensor] = field(default_factory=dict)
+    reaches: dict[str, Tensor] = field(default_factory=dict)
+    pairs: dict[str, Pair] = field(default_factory=dict)
+
+    def lines_of(self, step: Step):
+        if step.name not in self.lines:
+            self.lines[step.name] = step.rule.lines(*(self.bounds[s] for s in step.inputs))
+        return self.lines[step.name]
+
+    def reach(self, name: str) -> Tensor:
+        """(n, *shape): the largest |z| of a tensor."""
+        if name not in self.reaches:
+            self.reaches[name] = reach_of(self.bounds[name])
+        return self.reaches[name]
+
+    def spoil(self, step: Step) -> Tensor | None:
+        """(n, *shape): what an affine step's rounding costs for each unit of |L|; None where there is none."""
+        rule, nodes = step.rule, len(self.program.steps)
+        assert isinstance(rule, Affine)
+        if rule.copies and rule.terms_back <= 1 and rule.bias is None:
+            return None
+        if step.name not in self.spoils:
+            dtype = self.program.dtype
+            g = gamma(size(step.shape) + nodes + 16, dtype)     # of the sums of |L| times what follows, and with the bias
+            over = 1 + 4 * g + 4 * gamma(rule.terms + 8, dtype)
+            room = gamma(rule.terms_back + 4, dtype) * over * rule.magnitude(*(self.reach(s) for s in step.inputs))
+            self.spoils[step.name] = room if rule.bias is None else room + g * over * rule.bias.abs()
+        return self.spoils[step.name]
+
+    def floor(self, step: Step) -> Tensor:
+        """(n, 1): what products that underflow can cost in all, for one row."""
+        terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
+        total = sum(self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs)
+        return 8 * terms * tiny(self.program.dtype) * (total + size(step.shape))
+
+    def rows(self, index) -> Trace:
+        """The same for some of the sets."""
+        return Trace(self.program, self.inputs[index], {k: (l[index], u[index]) for k, (l, u) in self.bounds.items()})
+
+    def detached(self) -> Trace:
+        """The same without gradients."""
+        parts = {f: v.detach() for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self.inputs, f)) is not None}
+        return Trace(self.program, replace(self.inputs, **parts), {k: (l.detach(), u.detach()) for k, (l, u) in self.bounds.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """L x + d <= the value of the rows asked about, for every x of the set: L (n or 1, s, *input_shape), d (n, s).
+
+    Rounding is in d, but for that of L x + d itself: `least` of the set covers it.
+    """
+
+    L: Tensor
+    d: Tensor
+
+    def least(self, inputs: InputSet, nodes: int = 0) -> Tensor:
+        return inputs.least(self.L, nodes + 2) + self.d - 4 * unit(self.d.dtype) * self.d.abs()
+
+
+def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None = None, until_nonlinear: bool = False) -> Form:
+    """A linear form below L z over the set, z the tensor `name`.
+
+    Needs     the bounds of all tensors that nonlinear steps before `name` take, and of all affine steps' inputs (their reach); L:
+              (n or 1, s, *shape), or Units.
+    Gives     Form.
+    Sound     in real arithmetic by the lines; what L was rounded to is taken as it is, and what it differs by from the exact product
+              is paid for in d: at most gamma |L||A| in each entry, times the reach of what it multiplies.
+    Source    Zhang et al. 2018 (CROWN), Theorem 3.2; Xu et al. 2020 for graphs. L is the papers' Lambda.
+    Differs   the larger of a ball's and its box's least value; `lines` of one's own for some steps, each row its own if they have
+              that axis; with `until_nonlinear` rows stop at nonlinear steps, whose bounds are taken there.
+    """
+    program, nodes = trace.program, len(trace.program.steps)
+    unit_ = unit(program.dtype)
+    pending: dict[str, Tensor | Units] = {name: L}
+    d: Tensor | Any = 0.0
+    for step in reversed(program.steps[: program.place.get(name, -1) + 1]):
+        if step.name not in pending or (until_nonlinear and not step.is_affine):
+            continue
+        L, rule = pending.pop(step.name), step.rule
+        if isinstance(rule, Affine):
+            parts, cost = _through_affine(trace, step, L)
+        else:
+            L = L.rows(program) if isinstance(L, Units) else L
+            line = lines[step.name] if lines and step.name in lines else trace.lines_of(step)
+            parts, cost = line.back(L, [trace.reach(s) for s in step.inputs], nodes)
+        d = d + cost - trace.floor(step)
+        for source, part in zip(step.inputs, parts, strict=True):
+            if source in pending:
+                part = pending[source] + part
+                d = d - 2 * unit_ * dot(part.abs(), trace.reach(source))
+            pending[source] = part
+    carried: Tensor | None = None
+    for source, rows in pending.items():
+        L = rows.rows(program) if isinstance(rows, Units) else rows
+        if source in trace.pairs and source != INPUT:
+            L, cost = trace.pairs[source].least(L, trace.inputs.reach, trace.inputs, nodes)
+            d = d + cost
+        elif source != INPUT:
+            d = d + boxes(*trace.bounds[source]).least(L, nodes)
+            continue
+        if carried is not None:
+            L = carried + L
+            d = d - 2 * unit_ * dot(L.abs(), trace.inputs.reach)
+        carried = L
+    L = carried if carried is not None else trace.inputs.lower.new_zeros(1, d.shape[1], *trace.inputs.shape)
+    d = torch.zeros(len(trace.inputs), L.shape[1], dtype=program.dtype, device=program.device) + d
+    return Form(L, d)
+
+
+def _through_affine(trace: Trace, step: Step, L: Tensor | Units) -> tuple[list[Tensor], Tensor]:
+    """([A_k^T L], what the bias adds and the rounding takes)."""
+    rule, program = step.rule, trace.program
+    assert isinstance(rule, Affine)
+    spoil = trace.spoil(step)
+    rows = rule.rows() if isinstance(L, Units) else None
+    if rows is not None and isinstance(L, Units):               # the identity times A is A
+        zero = torch.zeros((), dtype=program.dtype, device=program.device)
+        bias = zero if rule.bias is None else rule.bias.flatten()[L.index]
+        off = zero if spoil is None else spoil.flatten(1)[:, L.index]
+        d = torch.cat([torch.atleast_2d(bias - off), torch.atleast_2d(-bias - off)], dim=1) if bias.dim() or off.dim() else zero
+        parts = [r[:, L.index] for r in rows]
+        return [torch.cat([r, -r], dim=1) for r in parts], d
+    L = L.rows(program) if isinstance(L, Units) else L
+    d = torch.zeros(1, L.shape[1], dtype=program.dtype, device=program.device)
+    if rule.bias is not None:
+        d = d + dot(L, rule.bias.unsqueeze(0))
+    if spoil is not None:
+        d = d - dot(L.abs(), spoil)
+    return rule.back(L), d
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Rows of the identity and of its negative: entries `index` (flat) of the tensor `name`, z and then -z."""
+
+    name: str
+    index: Tensor
+
+    def rows(self, program: Program) -> Tensor:
+        shape, k = program.shapes[self.name], len(self.index)
+        eye = torch.zeros(k, size(shape), dtype=program.dtype, device=program.device)
+        eye = eye.scatter(1, self.index.unsqueeze(1), 1.0)
+        return torch.cat([eye, -eye]).reshape(1, 2 * k, *shape)
+
+
+def lowest(trace: Trace, name: str, L: Tensor, *, lines: dict | None = None, keep: bool = False,
+           until_nonlinear: bool = False) -> tuple[Tensor, Form | None]:
+    """(n, s) lower bounds of L z, L: (n or 1, s, *shape), some rows at a time; with `keep` the form too."""
+    step = _rows_at_a_time(trace)
+    forms, found = [], []
+    for k in range(0, L.shape[1], step):
+        own = {s: line.rows(k, k + step) for s, line in lines.items()} if lines else None
+        form = backward(trace, name, L[:, k:k + step], lines=own, until_nonlinear=until_nonlinear)
+        found.append(form.least(trace.inputs, len(trace.program.steps)))
+        forms += [form] if keep else []
+    return torch.cat(found, dim=1), _joined(forms) if keep else None
+
+
+def unit_bounds(trace: Trace, name: str, index: Tensor, *, keep: bool = False) -> tuple[Bounds, tuple[Form, Form] | None]:
+    """Lower and upper bounds (n, k) of entries `index` of a tensor by `backward`; with `keep` the forms below z and below -z."""
+    step = max(1, _rows_at_a_time(trace) // 2)
+    low, high, forms = [], [], []
+    for part in index.split(step):
+        form = backward(trace, name, Units(name, part))
+        both = form.least(trace.inputs, len(trace.program.steps))
+        k = len(part)
+        low.append(both[:, :k])
+        high.append(-both[:, k:])
+        forms += [form] if keep else []
+    halves = (_halves(forms, 0), _halves(forms, 1)) if keep else None
+    return (torch.cat(low, dim=1), torch.cat(high, dim=1)), halves
+
+
+def _halves(forms: list[Form], k: int) -> Form:
+    """The first or second half of each form's rows, joined."""
+    parts = []
+    for form in forms:
+        n = form.d.shape[1] // 2
+        side = slice(k * n, (k + 1) * n)
+        parts.append(Form(form.L[:, side], form.d[:, side]))
+    return _joined(parts)
+
+
+def _rows_at_a_time(trace: Trace) -> int:
+    return max(1, ENTRIES // (len(trace.inputs) * trace.program.widest))
+
+
+def _joined(forms: list[Form]) -> Form:
+    n = max(len(f.L) for f in forms)
+    return Form(torch.cat([f.L.expand(n, *f.L.shape[1:]) for f in forms], dim=1), torch.cat([f.d for f in forms], dim=1))

@@ -1,0 +1,97 @@
+"""A graph compiled for bounds: one rule a node, weights as torch tensors of one dtype and device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..graph.graph import INPUT, Graph
+from ..graph.op import AffineOp, ElementwisePL, Op, SelectionOp, Shape, SmoothOp, size
+from .affine import Affine, affine
+from .choice import Choice
+from .piecewise import Elementwise
+from .smooth import Smooth
+
+Rule = Affine | Elementwise | Smooth | Choice
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A node with its rule."""
+
+    name: str
+    inputs: tuple[str, ...]
+    shape: Shape
+    rule: Rule
+
+    @property
+    def is_affine(self) -> bool:
+        return isinstance(self.rule, Affine)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps in topological order. `place` finds one by name; `hidden` names the tensors that nonlinear steps take, in order."""
+
+    steps: tuple[Step, ...]
+    place: dict[str, int]
+    shapes: dict[str, Shape]
+    output: str
+    dtype: torch.dtype
+    device: Any
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(s for step in self.steps if not step.is_affine for s in step.inputs))
+
+    @property
+    def widest(self) -> int:
+        """Entries of the largest tensor of one sample."""
+        return max(map(size, self.shapes.values()))
+
+    def step(self, name: str) -> Step:
+        return self.steps[self.place[name]]
+
+
+@singledispatch
+def _rule(op: Op, shapes: list[Shape], out: Shape, dtype, device) -> Rule:
+    raise AssertionError(f"bug: {type(op).__name__} is of no family")
+
+
+@_rule.register
+def _(op: AffineOp, shapes, out, dtype, device):
+    return affine(op, shapes, out, dtype, device)
+
+
+@_rule.register
+def _(op: ElementwisePL, shapes, out, dtype, device):
+    return Elementwise(op, out, dtype, device)
+
+
+@_rule.register
+def _(op: SmoothOp, shapes, out, dtype, device):
+    return Smooth(op, dtype, device)
+
+
+@_rule.register
+def _(op: SelectionOp, shapes, out, dtype, device):
+    return Choice(op, shapes, out, dtype, device)
+
+
+_PROGRAMS: WeakKeyDictionary[Graph, dict[tuple[torch.dtype, str], Program]] = WeakKeyDictionary()
+
+
+def program(graph: Graph, dtype: torch.dtype = torch.float64, device: Any = "cpu") -> Program:
+    """The graph's program, made once for each dtype and device: constants of the network alone, nothing of any call."""
+    made = _PROGRAMS.setdefault(graph, {})
+    key = dtype, str(torch.device(device))
+    if key not in made:
+        shapes = {INPUT: graph.input_shape, **{n.name: n.shape for n in graph.nodes}}
+        steps = tuple(Step(n.name, n.inputs, n.shape, _rule(n.op, [shapes[s] for s in n.inputs], n.shape, dtype, device))
+                      for n in graph.nodes)
+        made[key] = Program(steps, {s.name: k for k, s in enumerate(steps)}, shapes, graph.output, dtype, device)
+    return made[key]

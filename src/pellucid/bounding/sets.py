@@ -1,0 +1,207 @@
+"""Sets of inputs in torch, many at once, and the least value of linear forms over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DomainError
+from ..geometry import Ball, Box, Slice, as_slice
+from ..geometry.slice import NamedSlice
+from ..graph.network import Network
+from ..graph.op import Shape, size
+from .lines import dot
+from .rounding import gamma, tiny, unit
+
+
+@dataclass(frozen=True, eq=False)
+class InputSet:
+    """n sets { x : lower <= x <= upper }, cut with { ||(x - centre) / scale||_p <= 1 } where p is 1 or 2.
+
+    All (n, *input_shape), of one dtype and device, already rounded outwards: every point of what the user gave lies inside. For
+    p = 1, 2 centre is what the ball's centre was rounded to and slack, entry by entry, what it was moved by.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    p: float = math.inf
+    centre: Tensor | None = None
+    scale: Tensor | None = None
+    slack: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.lower.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.lower.dtype
+
+    @property
+    def device(self):
+        return self.lower.device
+
+    @property
+    def reach(self) -> Tensor:
+        """(n, *shape): the largest |x| there can be."""
+        return torch.maximum(self.lower.abs(), self.upper.abs())
+
+    def __getitem__(self, rows) -> InputSet:
+        """The sets of these rows (a slice or index tensor)."""
+        pick = {f: v[rows] for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self, f)) is not None}
+        return replace(self, **pick)
+
+    def least(self, L: Tensor, nodes: int = 0) -> Tensor:
+        """(n, s): lower bounds of L x over each set, for rows L (n or 1, s, *shape). Rounded down, all sums included.
+
+        A box's is L c - |L| r with c its middle; a ball's L c - |L scale|_q, 1/p + 1/q = 1 (the dual norm). A set that is both has
+        the larger of the two. The products are off by gamma |L| |c| at most, in any order of summation.
+        """
+        g = gamma(L[0, 0].numel() + nodes + 16, L.dtype)
+        middle = self.lower / 2 + self.upper / 2
+        radius = torch.maximum(self.upper - middle, middle - self.lower)
+        small = tiny(L.dtype) * 4
+        size_ = L.abs()
+        best = dot(L, middle) - dot(size_, (radius + g * middle.abs()) * (1 + 2 * g) + small)
+        if self.p == math.inf:
+            return best
+        q = 2 if self.p == 2 else math.inf
+        scaled = size_ * self.scale.unsqueeze(1)
+        norm = _norm2(scaled.flatten(2)) if q == 2 else scaled.flatten(2).amax(dim=2)
+        ball = dot(L, self.centre) - norm * (1 + 2 * g) - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small)
+        return torch.maximum(best, ball)
+
+
+def _norm2(x: Tensor) -> Tensor:
+    """Of the last axis; squares that underflow may be missing from the sum, so their largest share is added. Differentiable at 0."""
+    return (x * x).sum(dim=-1).clamp(min=tiny(x.dtype)).sqrt() + 2 * math.sqrt(x.shape[-1] * tiny(x.dtype))
+
+
+def boxes(lower: Tensor, upper: Tensor) -> InputSet:
+    """Boxes (n, *shape), as they are: branch and bound's cells, whose corners are floating point numbers."""
+    return InputSet(lower, upper)
+
+
+def down(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x or the next smaller number of the dtype: nothing is lost by less precision."""
+    if x.dtype == dtype:
+        return x
+    y = x.to(dtype)
+    return torch.where(y.to(x.dtype) > x, torch.nextafter(y, y.new_full((), -math.inf)), y) if not x.requires_grad else \
+        y - (unit(dtype) * 2 * y.abs() + tiny(dtype))
+
+
+def up(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return -down(-x, dtype)
+
+
+def input_set(net: Network, domain: Any, dtype: torch.dtype = torch.float64, device: Any = "cpu") -> InputSet:
+    """What the user gave, a Ball, a Box (or a slice of one), or a sequence of those, as one InputSet.
+
+    A box with further constraints, and a slice that is not along the axes, is bounded over its bounding box: sound, not tight.
+    """
+    if isinstance(domain, InputSet):
+        return domain
+    if isinstance(domain, Sequence) and len(domain) and not isinstance(domain, str):
+        return join([input_set(net, d, dtype, device) for d in domain])
+    shape = net.input_shape
+    if isinstance(domain, Ball):
+        return _of_ball(domain, shape, dtype, device)
+    if isinstance(domain, Box | Slice | NamedSlice):
+        low, high = _box_of(domain, net)
+        lower, upper = (torch.as_tensor(v.reshape(1, *shape), device=device) for v in (low, high))
+        return InputSet(down(lower, dtype), up(upper, dtype))
+    raise DomainError(f"bounds take a pellucid Ball or Box, or a list of them, got a {type(domain).__name__}")
+
+
+def join(sets: Sequence[InputSet]) -> InputSet:
+    """One behind the other; they must be of one kind."""
+    if len({s.p for s in sets}) > 1:
+        raise DomainError("sets of different norms in one call: bound them one kind at a time")
+    fields = ("lower", "upper", "centre", "scale", "slack")
+    joined = {f: torch.cat([getattr(s, f) for s in sets]) for f in fields if getattr(sets[0], f) is not None}
+    return replace(sets[0], **joined)
+
+
+def _box_of(domain, net: Network) -> tuple[np.ndarray, np.ndarray]:
+    names = net.feature_names
+    if isinstance(domain, Box):
+        given = domain
+        if given.n_inputs != len(names):
+            raise DomainError(f"the box has {given.n_inputs} features, the network takes {len(names)}")
+        if given.names is not None and set(given.names) == set(names):
+            order = [given.names.index(n) for n in names]
+            low, high = given.lower[order], given.upper[order]
+        elif given.names is None:
+            low, high = given.lower, given.upper
+        else:
+            as_slice(given, names)                              # says what is wrong with the names
+            low, high = given.lower, given.upper
+    else:
+        plane = as_slice(domain, names)
+        a, b = plane.bounds
+        middle, half = plane.x0 + plane.P @ ((a + b) / 2), np.abs(plane.P) @ ((b - a) / 2)
+        room = 8 * np.finfo(float).eps * (np.abs(plane.x0) + np.abs(plane.P) @ (np.abs(a) + np.abs(b)))
+        low, high = middle - half - room, middle + half + room
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise DomainError("bounds need a bounded set: every feature's lower and upper bound must be finite")
+    return low, high
+
+
+def _of_ball(ball: Ball, shape: Shape, dtype, device) -> InputSet:
+    """The box around each ball; the ball itself where it is none."""
+    centre = _batched(ball.center, shape, device, "center")
+    scale = _batched(ball.eps, shape, device, "eps", whole=False)
+    free = None if ball.free is None else _batched(ball.free, shape, device, "free") != 0
+    parts = [centre, scale] + ([] if free is None else [free])
+    n = max(len(p) for p in parts)
+    if any(len(p) not in (1, n) for p in parts):
+        raise DomainError(f"Ball: center, eps and free hold {', '.join(str(len(p)) for p in parts)} sets; each must hold 1 or {n}")
+    scale = scale if free is None else torch.where(free, scale, 0.0)
+    u64 = unit(torch.float64)
+    centre, scale = (t.expand(n, *shape) for t in (centre, scale))
+    room = torch.where(scale > 0, 4 * u64 * (centre.abs() + scale), 0.0)
+    lower, upper = centre - scale - room, centre + scale + room
+    if ball.clip is not None:
+        low, high = (_batched(c, shape, device, "clip", whole=False) for c in ball.clip)
+        if bool((centre < low).any()) or bool((centre > high).any()):
+            raise DomainError("Ball: the center lies outside clip")
+        lower, upper = torch.maximum(lower, low), torch.minimum(upper, high)
+    box = InputSet(down(lower, dtype), up(upper, dtype))
+    if ball.p == math.inf:
+        return box
+    middle = centre.to(dtype)
+    slack = up((centre - middle.to(torch.float64)).abs() * (1 + 4 * u64), dtype)
+    return replace(box, p=ball.p, centre=middle, scale=up(scale, dtype), slack=slack)
+
+
+def _batched(value, shape: Shape, device, name: str, whole: bool = True) -> Tensor:
+    """(n or 1, *shape) float64 of a number, (d,), shape, (n, d) or (n, *shape); not whole: what broadcasts against them."""
+    if isinstance(value, Tensor):
+        x = value.to(device=device, dtype=torch.float64)
+    else:
+        x = torch.as_tensor(np.asarray(value, dtype=np.float64), device=device)
+    d, given = size(shape), list(x.shape)
+    if given in ([d], list(shape)):
+        return x.reshape(1, *shape)
+    if len(given) >= 2 and given[1:] in ([d], list(shape)):
+        return x.reshape(given[0], *shape)
+    if not whole:
+        if x.dim() == 0:
+            return x.expand(1, *shape)
+        rank = len(shape) + 1
+        if len(given) == rank and all(a in (1, b) for a, b in zip(given[1:], shape, strict=True)):
+            return x.expand(given[0], *shape)
+        if len(given) == 2 and given[1] == 1:
+            return x.reshape(given[0], *[1] * len(shape)).expand(given[0], *shape)
+    raise DomainError(f"Ball: {name} has shape {tuple(given)}; the network takes {d} numbers, shape {shape}, with a batch axis before or "
+                      "without")
