@@ -91,6 +91,14 @@ def test_weights_are_those_of_a_sample_so_that_their_scale_does_not_matter(X, rn
     assert any("sandwich" in note for note in one.notes)
 
 
+def test_weighted_tests_of_several_classes_are_left_to_the_bootstrap(X, rng):
+    y, w = rng.integers(0, 3, 200), rng.uniform(0.5, 2, 200)
+    found = table(X, y, n_classes=3, weight=w)
+    assert np.isnan(found.coef).all()
+    assert "bootstrap" in found.reasons[0, 0]
+    assert np.isfinite(table(X, y, n_classes=3, weight=w, method="bootstrap", draws=20).low).all()
+
+
 def test_degrees_of_freedom_are_those_of_the_rank(X, rng):
     y = rng.normal(size=200)
     full = np.column_stack([X, 2 * X[:, 0] - 5, np.full(200, 7.0)])            # a combination, and a constant

@@ -132,6 +132,8 @@ def test_too_many_models_are_grouped_before_the_tree(rng):
     visited = visit(X, np.zeros(2000, dtype=int), np.arange(2000), w[:, None], np.zeros((2000, 1)), scale=Scale.of(X), max_models=200)
     assert visited.tree.n_leaves <= 100
     found = partition(visited, 2, 30)
+    new = rng.normal(size=(500, 2))
+    assert (found.of(new, np.full(500, -1)) == found.of(X, np.arange(2000))[X[:, 0].argmax()])[new[:, 0] > 0.3].mean() > 0.95
     assert (found.cluster == found.cluster[X[:, 0].argmax()]).sum() == pytest.approx((X[:, 0] > 0).sum(), abs=40)
 
 

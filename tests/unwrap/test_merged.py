@@ -256,6 +256,12 @@ def test_degenerate_networks(net, rng):
     assert "too few" in one.inference(0).reasons[0, 0]
 
 
+def test_an_unwrapper_of_the_other_kind_is_refused(wave):
+    X, y, net = wave
+    with pytest.raises(ValueError, match="MergedRegressor"):
+        pel.MergedClassifier(pel.UnwrapperRegressor(net)).fit(X, y > 1)
+
+
 def test_smooth_networks_are_refused(moons):
     X, y, _ = moons
     with pytest.raises(pel.NotPiecewiseLinear):

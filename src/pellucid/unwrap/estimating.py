@@ -94,6 +94,8 @@ def copied(model):
 def unwrapper_for(model, classifier: bool):
     """A new unwrapper: of the network of one that is fitted, a clone of one that is not, of a model or network."""
     if isinstance(model, UnwrapperClassifier | UnwrapperRegressor):
+        if isinstance(model, UnwrapperClassifier) != classifier:
+            raise ValueError(f"a {type(model).__name__} was given: MergedClassifier merges classifiers, MergedRegressor regressions")
         if frozen(model):
             return type(model)(getattr(model, "model_", model.network_), batch_size=model.batch_size, n_jobs=model.n_jobs)
         return copied(model)
