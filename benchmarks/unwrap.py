@@ -4,7 +4,8 @@
 
 Times are CPU seconds of the whole Python call, memory is what the process took beyond the data at its peak, each case in a process of its
 own. SHAP explains the outputs of one network for the same rows with 100 background rows; it estimates (Kernel) or propagates by rules
-(Deep), the local models are exact. --parquet: also write and unwrap so many rows from Parquet (10000000 takes some minutes and 2 GB of disk).
+(Deep), the local models are exact. --parquet: so many rows from Parquet (10000000 take some
+minutes and 2 GB of disk).
 """
 
 from __future__ import annotations

@@ -225,3 +225,16 @@ def test_regions_of_one_layer_are_its_half_planes():
     assert len(u.coarsen(layers=1)) == 4
     assert isinstance(u.coarsen(layers=1).rows.X, np.ndarray)
     assert isinstance(u.summary().to_frame(), pd.DataFrame)
+
+
+def test_contrasts_and_frames_of_models():
+    net = random_net(1, (3, 5, 3), "softmax", class_names=("a", "b", "c"))
+    X, y = rows(net, 60)
+    models = unwrapped(net, X, y).local_models()
+    coef, intercept = models.contrast("a", 2)
+    labels = models.rows.model
+    np.testing.assert_allclose((coef[labels] * X).sum(axis=1) + intercept[labels], net(X)[:, 0] - net(X)[:, 2], atol=1e-9)
+    assert len(models.to_frame(output="b").columns) == 5
+    assert len(models.to_frame().columns) == 13
+    with pytest.raises(KeyError, match="there are: a, b, c"):
+        models.contrast("a", "d")

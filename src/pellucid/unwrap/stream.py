@@ -26,7 +26,7 @@ from .groups import Groups, Table, codes_at, largest_first
 from .models import Rows
 from .native import maps_of
 from .responses import Responses
-from .rows import as_inputs
+from .rows import MemoryRows, as_inputs
 from .runs import in_memory, on_disk, read_manifest, read_run, write_manifest, write_run
 from .sample import Sample, sample_rows
 from .scores import local_scores, squared_errors
@@ -67,6 +67,19 @@ class StreamedUnwrapping:
     @property
     def n_rows(self) -> int:
         return self.kept.seen
+
+    @property
+    def data(self) -> MemoryRows:
+        """The sample: what merging, say, is fitted on. So are y and weight."""
+        return MemoryRows(self.network, self.kept.X)
+
+    @property
+    def y(self) -> np.ndarray:
+        return self.kept.y
+
+    @property
+    def weight(self) -> np.ndarray:
+        return self.kept.weight
 
     def codes(self, index: np.ndarray) -> np.ndarray:
         """(k, words) packed canonical codes of regions."""
