@@ -85,8 +85,8 @@ def joint_importance(models: LocalModels | Unwrapped, *, output: int | str | Non
     top = np.abs(far).max(axis=0, initial=0.0)
     spread = top * np.sqrt(share @ np.divide(far, top, where=top > 0, out=np.zeros_like(far)) ** 2)
     return JointImportance(models.network.feature_names, _shares(share, coef), _shares(share, scaled), average, spread, share @ (coef > 0),
-                           share @ (coef < 0), told.label, models.kind, len(models), int(models.count.sum()), max(models.total_models, len(models)),
-                           max(models.total_rows, int(models.count.sum())))
+                           share @ (coef < 0), told.label, models.kind, len(models), int(models.count.sum()),
+                           max(models.total_models, len(models)), max(models.total_rows, int(models.count.sum())))
 
 
 def _shares(share: np.ndarray, coef: np.ndarray) -> np.ndarray:
