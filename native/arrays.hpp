@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "chain.hpp"
 #include "final_split.hpp"
 #include "output.hpp"
 
@@ -89,6 +90,27 @@ inline std::vector<std::vector<double>> tolerances(const std::vector<In1<double>
     for (const auto& a : floors)
         for (size_t i = 0; i < a.shape(0); ++i) expect(a.data()[i] >= 0, "a rounding floor is negative or no number");
     return columns(floors, factor);
+}
+
+// What a RoundingWatch begins from: nothing, or one bound for each row of the first affine layer.
+inline std::vector<double> watched_rows(const Chain& chain, In1<double> first) {
+    const size_t n = first.shape(0);
+    expect(n == 0 || (int)n == chain.map(0).rows, "a rounding bound for each row of the first layer is needed");
+    for (size_t i = 0; i < n; ++i) expect(first.data()[i] >= 0, "a rounding bound is negative or no number");
+    return {first.data(), first.data() + n};
+}
+
+// What it found, an array for each stage and one for the outputs; nothing where nothing was watched.
+inline nb::object errors_of(const Chain& chain, const std::vector<std::vector<double>>& worst) {
+    if (worst.empty()) return nb::none();
+    nb::list out;
+    for (size_t l = 0; l < worst.size(); ++l) {
+        const size_t rows = (size_t)chain.map(l).rows;
+        auto mine = std::make_unique<double[]>(rows);
+        std::copy_n(worst[l].data(), rows, mine.get());
+        out.append(fresh(std::move(mine), {rows}));
+    }
+    return nb::tuple(out);
 }
 
 }  // namespace pellucid

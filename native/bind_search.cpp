@@ -15,16 +15,17 @@ namespace {
 SearchRun* make_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<double> half, In2<double> G, In1<double> h,
                     const std::vector<In1<double>>& floors, const std::vector<In1<double>>& lower,
                     const std::vector<In1<double>>& upper, double factor, double geometric, const std::string& mode,
-                    In1<double> thresholds, bool maps, bool rows, bool cuts, In1<double> start, int64_t max_rows,
-                    double max_seconds, int64_t max_bytes, int threads) {
+                    In1<double> thresholds, bool maps, bool rows, bool cuts, In1<double> start, In1<double> watched,
+                    int64_t max_rows, double max_seconds, int64_t max_bytes, int threads) {
     expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
     expect((int)G.shape(1) == chain->inputs, "G has another dimension than the chain");
     const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    std::vector<double> first = watched_rows(*chain, watched);
     expect(!start.shape(0) || start.shape(0) == centre.shape(0), "the point has another dimension than the chain");
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + centre.shape(0)},
                          {half.data(), half.data() + half.shape(0)}, G.data(), h.data(), (int)G.shape(0),
                          tolerances(floors, factor, geometric), columns(lower), columns(upper), geometric, split, maps,
-                         rows, cuts, start.shape(0) ? start.data() : nullptr,
+                         rows, cuts, start.shape(0) ? start.data() : nullptr, std::move(first),
                          budget(max_rows, max_seconds, max_bytes, threads));
 }
 
@@ -33,8 +34,8 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
                          In1<double> h, const std::vector<In1<double>>& floors, const std::vector<In1<double>>& lower,
                          const std::vector<In1<double>>& upper, double factor, double geometric,
                          const std::string& mode, In1<double> thresholds, bool maps, In1<double> at, In1<double> weight,
-                         const std::string& norm, double radius, int64_t keep, int avoid, int only, double max_seconds,
-                         int threads) {
+                         const std::string& norm, double radius, int64_t keep, int avoid, int only, In1<double> watched,
+                         double max_seconds, int threads) {
     const size_t d = (size_t)chain->inputs;
     expect(G.shape(0) == h.shape(0), "G and h have different numbers of rows");
     expect(G.shape(1) == d, "G has another dimension than the chain");
@@ -50,10 +51,12 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
     const Norm p = norm == "2" ? Norm::two : norm == "1" ? Norm::one : Norm::infinite;
     auto near = std::make_unique<Nearness>(p, std::move(v), std::move(w), radius, keep, avoid, only);
     const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    std::vector<double> first = watched_rows(*chain, watched);
     const Budget limits = budget(INT64_MAX, max_seconds, INT64_MAX, threads);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),
                          h.data(), (int)G.shape(0), tolerances(floors, factor, geometric), columns(lower),
-                         columns(upper), geometric, split, maps, true, false, nullptr, limits, std::move(near));
+                         columns(upper), geometric, split, maps, true, false, nullptr, std::move(first), limits,
+                         std::move(near));
 }
 
 nb::dict take_result(SearchRun& run) {
@@ -83,6 +86,7 @@ nb::dict take_result(SearchRun& run) {
     result["unresolved"] = s.unresolved;
     result["unresolved_thickness"] = s.thickness;
     result["ties"] = s.ties;
+    result["errors"] = errors_of(*run.problem().chain, run.errors());
     result["complete"] = run.pool().complete();
     result["reason"] = run.pool().reason();
     result["rest_cells"] = out.rest_cells;

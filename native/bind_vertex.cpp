@@ -14,7 +14,7 @@ VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double>
                     In2<double> G, In1<double> h, In1<int64_t> numbers, In1<double> frame,
                     const std::vector<In1<double>>& floors, double factor, double geometric, const std::string& mode,
                     In1<double> thresholds, bool maps, bool volumes, bool facets, bool vertices, bool snaps,
-                    int64_t max_rows, double max_seconds, int64_t max_bytes, int threads) {
+                    In1<double> watched, int64_t max_rows, double max_seconds, int64_t max_bytes, int threads) {
     const size_t d = lower.shape(0), rows = G.shape(0);
     expect(upper.shape(0) == d && names.shape(0) == 2 * d && G.shape(1) == d,
            "the domain's arrays do not fit each other");
@@ -29,8 +29,9 @@ VertexRun* make_run(std::shared_ptr<Chain> chain, In1<double> lower, In1<double>
     shape.facets = facets;
     shape.vertices = vertices;
     const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    std::vector<double> first = watched_rows(*chain, watched);
     return new VertexRun(std::move(chain), domain, tolerances(floors, factor, geometric), geometric, split, shape,
-                         snaps, budget(max_rows, max_seconds, max_bytes, threads));
+                         snaps, std::move(first), budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 nb::dict take_result(VertexRun& run) {
@@ -67,6 +68,7 @@ nb::dict take_result(VertexRun& run) {
     result["unresolved_volume"] = s.volume;
     result["ties"] = s.ties;
     result["met_vertices"] = s.met_vertices;
+    result["errors"] = errors_of(*run.problem().chain, run.errors());
     result["complete"] = run.pool().complete();
     result["reason"] = run.pool().reason();
     result["domain_volume"] = run.whole();

@@ -11,6 +11,7 @@
 
 using namespace pellucid;
 
+void bind_rows(nb::module_& m);    // bind_rows.cpp
 void bind_search(nb::module_& m);  // bind_search.cpp
 void bind_vertex(nb::module_& m);  // bind_vertex.cpp
 
@@ -63,13 +64,15 @@ std::shared_ptr<Chain> make_chain(int inputs, const std::vector<std::shared_ptr<
 
 PlanarRun* make_run(std::shared_ptr<Chain> chain, In2<double> polygon, In1<double> frame,
                     const std::vector<In1<double>>& floors, double factor, double geometric, const std::string& mode,
-                    In1<double> thresholds, int64_t max_rows, double max_seconds, int64_t max_bytes, int threads) {
+                    In1<double> thresholds, In1<double> watched, int64_t max_rows, double max_seconds,
+                    int64_t max_bytes, int threads) {
     expect(polygon.shape(1) == 2 && polygon.shape(0) >= 3, "the polygon needs three vertices in the plane");
     expect(frame.shape(0) == 0 || frame.shape(0) == 4, "the frame is lower and upper corner");
     const FinalSplit split = final_split(mode, thresholds, chain->out->rows);
+    std::vector<double> first = watched_rows(*chain, watched);
     return new PlanarRun(std::move(chain), polygon.data(), (int)polygon.shape(0),
                          frame.shape(0) ? frame.data() : nullptr, tolerances(floors, factor, geometric), geometric,
-                         split, budget(max_rows, max_seconds, max_bytes, threads));
+                         split, std::move(first), budget(max_rows, max_seconds, max_bytes, threads));
 }
 
 nb::dict take_result(PlanarRun& run) {
@@ -98,6 +101,7 @@ nb::dict take_result(PlanarRun& run) {
     out["unresolved"] = d.merged.count;
     out["unresolved_area"] = d.merged.area;
     out["ties"] = d.ties;
+    out["errors"] = errors_of(*run.problem().chain, run.errors());
     out["complete"] = pool.complete();
     out["reason"] = pool.reason();
     out["rest_ptr"] = give<int64_t>(r.rest_ptr, {rests});
@@ -178,6 +182,7 @@ NB_MODULE(_core, m) {
         .def("result", &take_result);
     m.def("planar_run", &make_run, nb::rv_policy::take_ownership);
 
+    bind_rows(m);
     bind_search(m);
     bind_vertex(m);
 

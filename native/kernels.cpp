@@ -184,12 +184,30 @@ void sparse_product(const int64_t* row_ptr, const int* row_col, const double* ro
         for (int c = 0; c < 3; ++c) out[(long long)c * ld + i] = 0;
 }
 
+void magnitude(const double* tiles, int n_tiles, int n_cols, const int* cols, int k, const double* w, double* out) {
+    constexpr int P = TILE / W;
+    for (int t = 0; t < n_tiles; ++t) {
+        const double* a = tiles + (long long)t * n_cols * TILE;
+        Pack sum[P];
+        for (int p = 0; p < P; ++p) sum[p] = all(0.0);
+        for (int q = 0; q < k; ++q) {
+            const Pack weight = all(w[cols[q]]);
+            const double* column = a + (long long)cols[q] * TILE;
+            for (int p = 0; p < P; ++p) {
+                const Pack v = load(column + p * W);
+                sum[p] += larger(v, all(0.0) - v) * weight;
+            }
+        }
+        for (int p = 0; p < P; ++p) store(out + t * TILE + p * W, sum[p]);
+    }
+}
+
 }  // namespace
 
 #define PELLUCID_STRING_(x) #x
 #define PELLUCID_STRING(x) PELLUCID_STRING_(x)
 extern const Kernels PELLUCID_TABLE;
 const Kernels PELLUCID_TABLE = {
-    PELLUCID_STRING(PELLUCID_LEVEL), product, set_bits, rank_one, signs, extremes, values, sparse_product};
+    PELLUCID_STRING(PELLUCID_LEVEL), product, set_bits, rank_one, signs, extremes, values, sparse_product, magnitude};
 
 }  // namespace pellucid

@@ -44,6 +44,10 @@ struct Kernels {
     // As `product`, for A by sparse rows; s has 4 doubles (g_x, g_y, h, 0) for every column.
     void (*sparse_product)(const int64_t* row_ptr, const int* row_col, const double* row_val, int rows, int ld,
                            const double* s, const double* bias, double* out);
+
+    // out = |A| w over the k columns `cols`, w >= 0.
+    void (*magnitude)(const double* tiles, int n_tiles, int n_cols, const int* cols, int k, const double* w,
+                      double* out);
 };
 
 // The best table for this processor; PELLUCID_CPU=baseline in the environment asks for the plain one.

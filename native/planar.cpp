@@ -24,7 +24,12 @@ int piece_of(const Chain& chain, size_t stage, int output, const uint64_t* code)
 class Walker {
   public:
     Walker(const Problem& problem, Pool<Cell>& pool)
-        : p_(problem), chain_(*problem.chain), k_(kernels()), pool_(pool), words_(chain_.packing.words) {}
+        : rounding(*problem.chain, problem.watched, problem.floors, problem.frame.c, problem.frame.h),
+          p_(problem),
+          chain_(*problem.chain),
+          k_(kernels()),
+          pool_(pool),
+          words_(chain_.packing.words) {}
 
     void run() {
         while (auto cell = pool_.next(segment_)) {
@@ -36,6 +41,7 @@ class Walker {
     }
 
     Decisions decisions;
+    RoundingWatch rounding;
 
   private:
     const Problem& p_;
@@ -147,6 +153,7 @@ class Walker {
     // ---- entering a stage: every unit of constant sign is decided, the others are opened
     void enter(Cell& cell) {
         const Stage& s = *chain_.stages[cell.stage];
+        rounding.enter(cell.stage, cell.map, cell.code);
         cell.lines = cell.groups = 0;
         int k = 0;  // columns of the next map that are not zero
         switch (s.kind) {
@@ -560,6 +567,7 @@ class Walker {
 
     // ---- regions
     void emit(Cell& cell) {
+        rounding.enter(cell.stage, cell.map, cell.code);
         switch (p_.split.mode) {
             case FinalSplit::Mode::none:
                 return write(cell, cell.cell, -1, -1);
@@ -691,8 +699,10 @@ Shape PlanarRun::shape() const {
 }
 
 PlanarRun::PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners, const double* frame,
-                     std::vector<std::vector<double>> floors, double geometric, FinalSplit split, Budget budget)
-    : problem_{std::move(chain), {}, std::move(split), std::move(floors), geometric * std::sqrt(8.0), 0} {
+                     std::vector<std::vector<double>> floors, double geometric, FinalSplit split,
+                     std::vector<double> watched, Budget budget)
+    : problem_{std::move(chain),           {}, std::move(split),  std::move(floors),
+               geometric * std::sqrt(8.0), 0,  std::move(watched)} {
     const Chain& net = *problem_.chain;
     if (net.inputs != 2) throw std::invalid_argument("the planar engine takes chains of 2 inputs");
     if (problem_.floors.size() != net.stages.size() + 1)
@@ -733,6 +743,7 @@ void PlanarRun::work(Pool<Cell>& pool) {
     decisions_.merged.count += walker.decisions.merged.count;
     decisions_.merged.area += walker.decisions.merged.area * problem_.frame.scale();
     decisions_.ties += walker.decisions.ties;
+    RoundingWatch::merge(errors_, walker.rounding.worst());
 }
 
 }  // namespace pellucid

@@ -9,6 +9,7 @@
 #include "envelope.hpp"
 #include "final_split.hpp"
 #include "output.hpp"
+#include "rounding.hpp"
 
 namespace pellucid {
 
@@ -45,6 +46,7 @@ struct Problem {
     std::vector<std::vector<double>> floors;  // rounding floor of every row of every stage, then of the outputs; padded
     double geometric;                         // distance below which slivers are not cut off, in kernel coordinates
     double whole;                             // area of the polygon there
+    std::vector<double> watched;              // what the RoundingWatch begins from; empty: none
 };
 
 template <class Task>
@@ -53,9 +55,10 @@ using Pool = BasicPool<Task, PlanarOutput>;
 class PlanarRun {
   public:
     // frame: lower, then upper corner of the box that is [-1, 1]^2 to the kernel, or null: the polygon's bounding box.
-    // floors: a-priori rounding bounds already multiplied by the rounding factor.
+    // floors: a-priori rounding bounds already multiplied by the rounding factor. watched: see RoundingWatch.
     PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners, const double* frame,
-              std::vector<std::vector<double>> floors, double geometric, FinalSplit split, Budget budget);
+              std::vector<std::vector<double>> floors, double geometric, FinalSplit split, std::vector<double> watched,
+              Budget budget);
 
     void start();
     bool wait(double seconds) { return pool_->wait(seconds); }
@@ -64,6 +67,7 @@ class PlanarRun {
 
     Pool<Cell>& pool() { return *pool_; }
     Decisions decisions() const { return decisions_; }
+    const std::vector<std::vector<double>>& errors() const { return errors_; }
     const Problem& problem() const { return problem_; }
     Shape shape() const;
 
@@ -75,6 +79,7 @@ class PlanarRun {
     std::unique_ptr<Pool<Cell>> pool_;
     std::mutex mutex_;
     Decisions decisions_;
+    std::vector<std::vector<double>> errors_;
 };
 
 }  // namespace pellucid

@@ -25,7 +25,8 @@ constexpr int KEPT = 128;         // witnesses of a cell beyond which only those
 class Searcher {
   public:
     Searcher(const SearchProblem& problem, SearchPool& pool)
-        : p_(problem),
+        : rounding(*problem.chain, problem.watched, problem.floors, problem.frame.c.data(), problem.frame.h.data()),
+          p_(problem),
           chain_(*problem.chain),
           k_(search_kernels()),
           pool_(pool),
@@ -51,6 +52,7 @@ class Searcher {
     }
 
     SearchDecisions decisions;
+    RoundingWatch rounding;
 
   private:
     struct Pending {
@@ -360,6 +362,8 @@ class Searcher {
     // No point of the cell within the radius has another decision.
     bool is_decided(const Node& n) {
         const bool asked = n.n_open > 0 || n.stage == (int)chain_.stages.size();
+        if (margins_ && asked && n.stage <= (int)chain_.stages.size())
+            rounding.enter(n.stage, n.map, n.code, false);  // open units on their lowest pieces
         return margins_ && asked && margins_->decided(n, p_.near->radius(), [&](const double* g, double limit) {
             return stays(n, g, limit);
         });
@@ -507,6 +511,7 @@ class Searcher {
     void enter(Node& n) {
         ++decisions.cells;
         const Stage& s = *chain_.stages[n.stage];
+        rounding.enter(n.stage, n.map, n.code);
         n.code = copy_code(n.code);
         columns_.need(s.outputs);
         sums_.need((size_t)comps_ * s.outputs);
@@ -873,7 +878,10 @@ class Searcher {
     bool enter_final(Node& n) {
         const int step = n.stage - (int)chain_.stages.size();
         using Mode = FinalSplit::Mode;
-        if (step == 0) n.outputs = n.map;
+        if (step == 0) {
+            n.outputs = n.map;
+            rounding.enter(n.stage, n.map, n.code);
+        }
         if (p_.split.mode == Mode::none) return false;
         if (p_.split.mode == Mode::labels) {
             if (step == 1) return false;
@@ -1050,7 +1058,7 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
                      const double* G, const double* h, int rows, std::vector<std::vector<double>> floors,
                      const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
                      double geometric, FinalSplit split, bool maps, bool keep_rows, bool keep_cuts, const double* start,
-                     Budget budget, std::unique_ptr<Nearness> near) {
+                     std::vector<double> watched, Budget budget, std::unique_ptr<Nearness> near) {
     SearchProblem& p = problem_;
     p.chain = std::move(chain);
     const Chain& net = *p.chain;
@@ -1068,6 +1076,7 @@ SearchRun::SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> cen
         p.deep = std::max(p.deep, 64 * 2.3e-16 * std::abs(p.frame.c[i]) / p.frame.h[i]);
     p.maps = maps;
     p.rows = keep_rows;
+    p.watched = std::move(watched);
     p.near = std::move(near);
     if (p.floors.size() != net.stages.size() + 1 || lower.size() < net.stages.size() ||
         upper.size() < net.stages.size())
@@ -1103,6 +1112,7 @@ void SearchRun::work(SearchPool& pool) {
     decisions_.pivots += d.pivots;
     decisions_.cells += d.cells;
     decisions_.rescued += d.rescued;
+    RoundingWatch::merge(errors_, searcher.rounding.worst());
 }
 
 // Which pieces the bounds over the domain leave possible.

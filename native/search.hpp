@@ -8,6 +8,7 @@
 #include "chain.hpp"
 #include "final_split.hpp"
 #include "nearest.hpp"
+#include "rounding.hpp"
 #include "search_kernels.hpp"
 #include "search_output.hpp"
 
@@ -98,6 +99,7 @@ struct SearchProblem {
     bool maps = true, rows = true;
     std::unique_ptr<Nearness> near;  // only regions within a distance are asked for
     int domain_cuts = 0;             // of a region's halfspaces, the first, which are the domain's
+    std::vector<double> watched;     // what the RoundingWatch begins from; empty: none
 };
 
 struct SearchTask;
@@ -107,12 +109,12 @@ class SearchRun {
   public:
     // centre, half: the bounding box of the polytope { G u <= h }. floors: rounding bounds times the rounding factor.
     // lower, upper: bounds of every row of every stage over the domain. start: a point inside the polytope, or null.
-    // keep_cuts: the halfspaces that made each region are columns too.
+    // keep_cuts: the halfspaces that made each region are columns too. watched: see RoundingWatch.
     SearchRun(std::shared_ptr<const Chain> chain, std::vector<double> centre, std::vector<double> half, const double* G,
               const double* h, int rows, std::vector<std::vector<double>> floors,
               const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper,
               double geometric, FinalSplit split, bool maps, bool keep_rows, bool keep_cuts, const double* start,
-              Budget budget, std::unique_ptr<Nearness> near = nullptr);
+              std::vector<double> watched, Budget budget, std::unique_ptr<Nearness> near = nullptr);
     ~SearchRun();
 
     void start();
@@ -122,6 +124,8 @@ class SearchRun {
 
     SearchPool& pool() { return *pool_; }
     const SearchDecisions& decisions() const { return decisions_; }
+    const std::vector<std::vector<double>>& errors() const { return errors_; }
+    const SearchProblem& problem() const { return problem_; }
 
   private:
     void plan(const std::vector<std::vector<double>>& lower, const std::vector<std::vector<double>>& upper);
@@ -132,6 +136,7 @@ class SearchRun {
     std::unique_ptr<SearchPool> pool_;
     std::mutex mutex_;
     SearchDecisions decisions_;
+    std::vector<std::vector<double>> errors_;
 };
 
 }  // namespace pellucid

@@ -82,7 +82,8 @@ class Products {
 class VertexWalker {
   public:
     VertexWalker(const VertexProblem& problem, VertexPool& pool)
-        : p_(problem),
+        : rounding(*problem.chain, problem.watched, problem.floors, problem.frame.c.data(), problem.frame.h.data()),
+          p_(problem),
           chain_(*problem.chain),
           d_(problem.d),
           stride_(problem.d + 3),
@@ -109,6 +110,7 @@ class VertexWalker {
     }
 
     VertexDecisions decisions;
+    RoundingWatch rounding;
 
     bool met_vertices() const { return cutter_.met_vertices || winners_.met_vertices() || second_.met_vertices(); }
 
@@ -227,6 +229,7 @@ class VertexWalker {
     // ---- entering a stage: every unit of constant sign is decided, the others are opened
     void enter(VertexCell& cell) {
         const Stage& s = *chain_.stages[cell.stage];
+        rounding.enter(cell.stage, cell.map, cell.code);
         cell.lines = cell.groups = 0;
         int k = 0;  // columns of the next map that are not zero
         switch (s.kind) {
@@ -615,6 +618,7 @@ class VertexWalker {
 
     // ---- regions
     void emit(VertexCell& cell) {
+        rounding.enter(cell.stage, cell.map, cell.code);
         share_ += cell.share;
         switch (p_.split.mode) {
             case FinalSplit::Mode::none:
@@ -775,7 +779,7 @@ class VertexWalker {
 
 VertexRun::VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& domain,
                      std::vector<std::vector<double>> floors, double geometric, FinalSplit split, VertexShape shape,
-                     bool snaps, Budget budget) {
+                     bool snaps, std::vector<double> watched, Budget budget) {
     using Mode = FinalSplit::Mode;
     const Chain& net = *chain;
     if (domain.d != net.inputs || domain.d < 1)
@@ -797,7 +801,8 @@ VertexRun::VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& dom
                 std::move(floors),
                 geometric * 2 * std::sqrt(domain.d),
                 shape,
-                snaps};
+                snaps,
+                std::move(watched)};
     make_root(domain);
     pool_ = std::make_unique<VertexPool>(budget, VertexOutput(shape, problem_.frame, budget));
 }
@@ -868,6 +873,7 @@ void VertexRun::work(VertexPool& pool) {
     decisions_.volume += walker.decisions.volume * problem_.frame.scale();
     decisions_.ties += walker.decisions.ties;
     decisions_.met_vertices |= walker.met_vertices();
+    RoundingWatch::merge(errors_, walker.rounding.worst());
 }
 
 }  // namespace pellucid

@@ -7,6 +7,7 @@
 #include "chain.hpp"
 #include "final_split.hpp"
 #include "polytope.hpp"
+#include "rounding.hpp"
 #include "vertex_output.hpp"
 
 namespace pellucid {
@@ -48,7 +49,8 @@ struct VertexProblem {
     std::vector<std::vector<double>> floors;  // rounding floor of every row of every stage, then of the outputs; padded
     double geometric = 0;                     // distance below which slivers are not cut off, in kernel coordinates
     VertexShape shape;
-    bool snaps = true;  // see Cutter
+    bool snaps = true;            // see Cutter
+    std::vector<double> watched;  // what the RoundingWatch begins from; empty: none
 };
 
 // The bounded polytope { G u <= h } with lower <= u <= upper: the faces of that box are named by `names`, those with
@@ -65,9 +67,10 @@ using VertexPool = BasicPool<VertexCell, VertexOutput>;
 
 class VertexRun {
   public:
-    // floors: a-priori rounding bounds already multiplied by the rounding factor.
+    // floors: a-priori rounding bounds already multiplied by the rounding factor. watched: see RoundingWatch.
     VertexRun(std::shared_ptr<const Chain> chain, const VertexDomain& domain, std::vector<std::vector<double>> floors,
-              double geometric, FinalSplit split, VertexShape shape, bool snaps, Budget budget);
+              double geometric, FinalSplit split, VertexShape shape, bool snaps, std::vector<double> watched,
+              Budget budget);
 
     void start();
     bool wait(double seconds) { return pool_->wait(seconds); }
@@ -76,6 +79,7 @@ class VertexRun {
 
     VertexPool& pool() { return *pool_; }
     VertexDecisions decisions() const { return decisions_; }
+    const std::vector<std::vector<double>>& errors() const { return errors_; }
     const VertexProblem& problem() const { return problem_; }
     double whole() const { return whole_; }  // volume of the domain, in u
 
@@ -89,6 +93,7 @@ class VertexRun {
     std::unique_ptr<VertexPool> pool_;
     std::mutex mutex_;
     VertexDecisions decisions_;
+    std::vector<std::vector<double>> errors_;
 };
 
 }  // namespace pellucid

@@ -1,6 +1,8 @@
 // Which of several affine functions is the largest where on a polytope: one part for each function that wins somewhere.
 #pragma once
+#include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "polytope.hpp"
@@ -75,6 +77,7 @@ class Winners {
     int count_ = 0, ldx_ = 0;
     std::vector<std::unique_ptr<Part>> parts_;
     std::vector<int> candidates_, left_;
+    std::vector<std::pair<double, int>> rivals_;  // slope of the difference, which
     std::vector<bool> lost_;
     std::vector<double> values_, difference_, excess_;
     Polytope scratch_;
@@ -109,31 +112,43 @@ class Winners {
         return true;
     }
 
+    // Rivals are tried in the order of their likeness, and each pair by one and the same difference: two functions that
+    // are nearly equal so part the same polytope along the same hyperplane, before others have cut it differently.
+    // (Otherwise each of them could be given, or denied, what lies between them within the tolerance.)
     bool cut_by_others(Part& part, const Affines& f, double geometric) {
         const int w = part.winner, d = part.cell.d;
         part.cut_by.clear();
         difference_.resize(d + 1);
-        for (int o : candidates_) {
-            if (o == w) continue;
-            double square = 0;
-            for (int a = 0; a <= d; ++a) difference_[a] = f[w][a] - f[o][a];
-            for (int a = 0; a < d; ++a) square += difference_[a] * difference_[a];
-            const double norm = std::sqrt(square), floor = f.floor(w, d) + f.floor(o, d),
-                         tol = geometric * norm + floor;
+        rivals_.clear();
+        for (int o : candidates_)
+            if (o != w) rivals_.push_back({slope(f, w, o, d), o});
+        std::sort(rivals_.begin(), rivals_.end());
+        for (const auto& [norm, o] : rivals_) {
+            const bool is_first = w < o;
+            const double *a = is_first ? f[w] : f[o], *b = is_first ? f[o] : f[w];
+            for (int i = 0; i <= d; ++i) difference_[i] = a[i] - b[i];
+            const double floor = f.floor(w, d) + f.floor(o, d), tol = geometric * norm + floor;
             Polytope& cell = part.cell;
             excess_.resize(cell.ldx);
             double lo, hi;
             k_.values(difference_.data(), d, cell.x, cell.ldx, excess_.data(), &lo, &hi);
             if (hi > tol && lo < -tol) {
-                const Knife knife{difference_.data(), tol, floor, 0, TOWARDS + o};
-                cutter_.cut(cell, excess_.data(), knife, &scratch_, nullptr);
+                const Knife knife{difference_.data(), tol, floor, TOWARDS + o, TOWARDS + o};
+                cutter_.cut(cell, excess_.data(), knife, is_first ? &scratch_ : nullptr,
+                            is_first ? nullptr : &scratch_);
                 std::swap(cell, scratch_);
                 part.cut_by.push_back(o);
-            } else if (!keeps(lo, hi, floor, norm, w < o)) {
+            } else if (!(is_first ? keeps(lo, hi, floor, norm, true) : keeps(-hi, -lo, floor, norm, false))) {
                 return false;
             }
         }
         return true;
+    }
+
+    static double slope(const Affines& f, int i, int j, int d) {
+        double square = 0;
+        for (int a = 0; a < d; ++a) square += (f[i][a] - f[j][a]) * (f[i][a] - f[j][a]);
+        return std::sqrt(square);
     }
 
     // No cut: the larger side has all; equal functions go to the first.

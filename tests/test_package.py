@@ -16,6 +16,11 @@ PUBLIC = {
     "maximise", "minimise", "Extremum", "Objective", "output", "feature", "difference", "Difference", "Hull", "monotone_decision",
     "verify", "Verdict", "never", "Property", "load_vnnlib",
     "MonotoneDecision", "StreamedAtlas", "resume", "estimate_regions", "RegionEstimate",
+    "eva", "EVA", "eva_hybrid", "Attribution", "evaluate_attribution", "Evaluation", "deletion", "insertion", "mu_fidelity",
+    "robustness_sr", "tightness",
+    "joint_importance", "JointImportance",
+    "UnwrapperClassifier", "UnwrapperRegressor", "LocalModels",
+    "MergedClassifier", "MergedRegressor", "Inference", "FlatClassifier", "FlatRegressor",
     "Ball", "bounds", "margins", "Bounds",
 }
 

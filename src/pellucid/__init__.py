@@ -29,7 +29,13 @@ _HOME = {
     "RegionCount": "explain", "monotone_decision": "explain", "MonotoneDecision": "explain", "maximise": "explain",
     "minimise": "explain", "Extremum": "explain", "Objective": "explain", "output": "explain", "feature": "explain",
     "difference": "explain", "Difference": "explain", "estimate_regions": "explain", "RegionEstimate": "explain",
+    "joint_importance": "unwrap", "JointImportance": "unwrap",
+    "UnwrapperClassifier": "unwrap", "UnwrapperRegressor": "unwrap", "LocalModels": "unwrap",
+    "MergedClassifier": "unwrap", "MergedRegressor": "unwrap", "Inference": "unwrap", "FlatClassifier": "unwrap", "FlatRegressor": "unwrap",
     "bounds": "bounding", "margins": "bounding", "Bounds": "bounding",
+    "eva": "attribution", "EVA": "attribution", "eva_hybrid": "attribution", "Attribution": "attribution",
+    "evaluate_attribution": "attribution", "Evaluation": "attribution", "deletion": "attribution", "insertion": "attribution",
+    "mu_fidelity": "attribution", "robustness_sr": "attribution", "tightness": "attribution",
     "verify": "bounding", "Verdict": "bounding", "never": "bounding", "Property": "bounding", "load_vnnlib": "bounding",
     "Certificate": "certificate", "Status": "certificate",
     "PellucidError": "errors", "ModelError": "errors", "UnsupportedOp": "errors", "FidelityError": "errors", "DomainError": "errors",
@@ -51,6 +57,19 @@ if TYPE_CHECKING:
         load_atlas,
         nearest_regions,
         resume,
+    )
+    from .attribution import (
+        EVA,
+        Attribution,
+        Evaluation,
+        deletion,
+        eva,
+        eva_hybrid,
+        evaluate_attribution,
+        insertion,
+        mu_fidelity,
+        robustness_sr,
+        tightness,
     )
     from .bounding import Bounds, Property, Verdict, bounds, load_vnnlib, margins, never, verify
     from .certificate import Certificate, Status
@@ -115,6 +134,18 @@ if TYPE_CHECKING:
     from .geometry import Ball, Box, Hull, Slice
     from .graph import Network
     from .importers.load import load
+    from .unwrap import (
+        FlatClassifier,
+        FlatRegressor,
+        Inference,
+        JointImportance,
+        LocalModels,
+        MergedClassifier,
+        MergedRegressor,
+        UnwrapperClassifier,
+        UnwrapperRegressor,
+        joint_importance,
+    )
 
     __version__: str
 

@@ -9,6 +9,14 @@ ROUNDING_FACTOR = 16.0
 """Signs are decided against this many times the a-priori rounding bound of a unit (the bound is proved, the factor covers
 the cut vertices, whose coordinates carry a few roundings of their own)."""
 
+OWN_SHARE = 0.25
+"""Where bounds of rounding errors are found for each cell, decisions are proved if no bound is more than this of what signs were decided
+against (ROUNDING_FACTOR times the floor): what is left covers the cut vertices, as above."""
+
+OWN_WIDTH = 1e-7
+"""Signs are decided against no more than this, relative to the size of the unit, for the sake of cells' own bounds: ten times PROOF_WIDTH,
+which only units of deep networks in large domains come to. Beyond, errors are estimated, and nothing is called proved."""
+
 FIDELITY = 1e-4
 """Largest relative difference between an imported network and its original's runtime.
 
@@ -82,3 +90,50 @@ PROVED_GAP = 1e-6
 LP_ROOM = 1e-9
 """What a bound by linear programming has to clear, relative. Its multipliers are checked by weak duality, so that the solver's own
 tolerances do not count and only the rounding of short sums is left."""
+
+NEIGHBOUR_SHARE = 0.01
+"""Share of the local linear models that are taken as neighbours of one when they are merged (UNWRAP 5.1)."""
+
+NEIGHBOURS_AT_FIRST = 30
+"""The most neighbours that a merging begins with: of 7000 models 1% would be 70, which takes Ward's tree 20 s instead of 6."""
+
+NEIGHBOUR_EDGES = 500_000
+"""The most edges of a graph of neighbours; beyond, its parts are joined by their shortest links. Half a minute of Ward's tree."""
+
+GROUPED_MODELS = 2000
+"""How many groups too many models are put into before their tree is built: a hundred for each of the 20 clusters at which it is cut."""
+
+GLM_STEP = 1e-13
+"""A logistic fit ends when its loss falls by less than this, relative: Newton's steps are quadratic there, so that coefficients stand
+to half of float64's digits or better."""
+
+DRAW_STEP = 1e-9
+"""The same for bootstrap draws, whose spread is many times what is left."""
+
+COLLINEAR = 1e-8
+"""A column of a design of which less than this is left, relative, when those before it are taken out, is a combination of them. Dummies
+that add up to one leave 1e-15; R's glm draws the line at 1e-7 to 1e-11."""
+
+SEPARATED = 0.5
+"""A row is told apart by a plane that errs nowhere where its margin, asked for up to 1, is more than this: between the 0 and 1 that the
+linear programme can answer, and far above its own tolerance."""
+
+PERFECT_FIT = 1e-12
+"""A least-squares fit whose residuals are below this, relative to the response, is without error: what is left is rounding."""
+
+LOST_DRAWS = 0.05
+"""Share of bootstrap draws without an answer from which on an interval of the others is not given: those that are lost are the extreme
+ones, so that it would be too short at the level .95 already."""
+
+OUTPUT_RIDGE = 1e-3
+"""Ridge of the output layer of a flat network, in the units of one row: decides between units that say the same, and moves no fit of
+many rows."""
+
+ON_BREAKPOINT = 1e-12
+"""Rows of data: how near to its breakpoint a unit counts as on it, relative to the sizes of the terms that it adds up. Some thousand
+roundings, so that a constant unit that roundings push off its breakpoint is recognised; of rows that are not on a face by construction
+about one in 1e9 comes so near, and is only looked at more closely."""
+
+CONSTANT_UNIT = 1e-12
+"""A unit whose slope over a region is below this, relative to the largest slope of its layer there, counts as constant: a sum that
+cancels leaves a few roundings."""

@@ -36,7 +36,7 @@ def test_explain_writes_a_self_contained_report_pictures_atlas_and_table(cli, fi
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert "@import" not in page
     assert "url(" not in page
-    assert page.count("<img") == page.count('alt="Map') + page.count('alt="Bars')
+    assert page.count("<img") == page.count('alt="Map') + page.count('alt="Bars') + page.count('alt="Lines')
     assert not re.search(r">\s*(nan|None|inf)\s*<", page)
 
 

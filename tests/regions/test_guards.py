@@ -57,7 +57,8 @@ def test_budgets_may_be_whole_floats_and_infinite(net):
 # ---- the native core by itself
 def planar(chain, **changes):
     given = {"polygon": SQUARE, "frame": np.zeros(0), "floors": [np.zeros(4), np.zeros(1)], "factor": 16.0, "geometric": 1e-10,
-             "mode": "none", "thresholds": np.zeros(0), "rows": 100, "seconds": 1.0, "bytes": 10**9, "threads": 1} | changes
+             "mode": "none", "thresholds": np.zeros(0), "watched": np.zeros(0), "rows": 100, "seconds": 1.0, "bytes": 10**9,
+             "threads": 1} | changes
     return _core.planar_run(native_chain(chain), *given.values())
 
 
@@ -67,6 +68,7 @@ def planar(chain, **changes):
     {"factor": np.nan}, {"geometric": -1e-9}, {"geometric": np.nan}, {"geometric": 1.0}, {"mode": "classes"}, {"mode": "top2"},
     {"mode": "labels"}, {"mode": "labels", "thresholds": np.zeros(2)}, {"floors": [np.zeros(4)]}, {"floors": [np.zeros(3), np.zeros(1)]},
     {"floors": [-np.ones(4), np.zeros(1)]}, {"floors": [np.full(4, np.nan), np.zeros(1)]}, {"polygon": SQUARE[:2]},
+    {"watched": np.zeros(3)}, {"watched": -np.ones(4)}, {"watched": np.full(4, np.nan)},
     {"polygon": SQUARE[::-1].copy()}, {"polygon": np.full((4, 2), np.nan)}, {"polygon": np.zeros((4, 2))},
 ], ids=str)
 def test_the_core_refuses_nonsense(net, changes):

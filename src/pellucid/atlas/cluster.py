@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..certificate import Certificate
-from ..chain import rounding
 from ..errors import Interrupted, MissingExtra, PellucidError
 from ..regions.parallel import Task, divide, extent, whole
 from ..regions.stream import Part, close, join
@@ -111,13 +110,14 @@ def gather(question: Question, client: Any, *, max_bytes, max_regions, max_secon
 
 def _atlas(question: Question, parts: dict[str, Part], left: dict[str, Task], reason: str, seconds: float) -> Atlas:
     from .atlas import Atlas, PartialAtlas
-    from .enumerate import _certificate
+    from .enumerate import _certificate, confirmed_by
 
     work = question.work
     volume = extent(work, whole(work))
     order = sorted(parts, key=lambda name: [int(i) for i in name.split(".")])
     cells = join(work, [parts[name] for name in order], tuple(left.values()), reason, None if math.isnan(volume) else volume)
-    claim: Certificate = _certificate(cells, question.domain, rounding(_chain(question), question.domain), question.engine, seconds)
+    sure = confirmed_by(question.decided, _chain(question), cells, question.by)
+    claim: Certificate = _certificate(cells, question.domain, sure, question.engine, seconds)
     cells = with_runner_up(question, cells)
     kind = Atlas if cells.complete else PartialAtlas
     return kind(question.network, question.domain, cells, question.by, question.threshold, claim)

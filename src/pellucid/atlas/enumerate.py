@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ..certificate import Certificate, Status
-from ..chain import UNIT, Rounding, chain_of, rounding
+from ..chain import UNIT, Chain, Rounding, chain_of, confirmed, own_share, rounding
 from ..errors import DomainError, Interrupted, NoDecision
 from ..geometry import Box, Hull, NamedSlice, Slice, as_slice
 from ..graph import Network
@@ -85,19 +85,21 @@ def linear_regions(net: Network, domain: Box | Slice | NamedSlice | Hull, *, eng
         if by == "top2" and net.n_outputs == 1 and cells.first is not None:
             cells = replace(cells, second=np.asarray(1 - cells.first, dtype=np.int32))
         kind = Atlas if cells.complete else PartialAtlas
-        return kind(net, plane, cells, by, threshold, _certificate(cells, plane, decided, engine, time.perf_counter() - started))
+        sure = confirmed_by(decided, chain, cells, by)
+        return kind(net, plane, cells, by, threshold, _certificate(cells, plane, sure, engine, time.perf_counter() - started))
 
     budgets = {"max_regions": max_regions, "max_seconds": max_seconds, "max_bytes": max_bytes, "threads": threads, "progress": progress}
     chain_u, decided = chain.fold(plane.x0, plane.P), rounding(chain, plane)
     try:
         if engine == "planar":
-            cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=decided.floors, split=split, **budgets)
+            cells = enumerate_planar(chain_u, plane.polygon.vertices, floors=decided.floors, watched=decided.watched, split=split,
+                                     **budgets)
         elif engine == "milp":
             cells = _by_milp(chain_u, plane, decided, by, budgets)
         else:
             G, h, _ = plane.constraints
             enumerate_cells = enumerate_vertex if engine == "vertex" else enumerate_search
-            cells = enumerate_cells(chain_u, G, h, floors=decided.floors, split=split, **budgets)
+            cells = enumerate_cells(chain_u, G, h, floors=decided.floors, watched=decided.watched, split=split, **budgets)
     except Interrupted as stop:
         raise Interrupted(atlas(stop.partial) if stop.partial is not None else None) from None
     return atlas(cells)
@@ -116,12 +118,20 @@ def count_cells(net: Network, domain: Box | Slice | NamedSlice, by: str | None, 
     G, h, _ = plane.constraints
 
     def answer(table: Table) -> tuple[Table, Slice, Certificate]:
-        return table, plane, _certificate(table, plane, decided, engine, time.perf_counter() - started)
+        sure = confirmed_by(decided, chain, table, by)
+        return table, plane, _certificate(table, plane, sure, engine, time.perf_counter() - started)
 
     try:
-        return answer(enumerate_search(chain.fold(plane.x0, plane.P), G, h, floors=decided.floors, split=split, count_only=True, **budgets))
+        return answer(enumerate_search(chain.fold(plane.x0, plane.P), G, h, floors=decided.floors, watched=decided.watched, split=split,
+                                       count_only=True, **budgets))
     except Interrupted as stop:
         raise Interrupted(answer(stop.partial)) from None
+
+
+def confirmed_by(decided: Rounding, chain: Chain, cells: Cells | Table, by: str | None) -> Rounding:
+    """What signs were decided against, proved if what the engine found out on the way proves it."""
+    outputs = by is not None
+    return confirmed(decided, chain, own_share(decided, chain, cells.errors, outputs=outputs), outputs=outputs)
 
 
 def _by_milp(chain_u, plane: Slice, decided: Rounding, by: str | None, budgets: dict) -> Table:
@@ -174,6 +184,8 @@ def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: 
              "rounding's")
     figures = {"rows": cells.n_regions, "unresolved": cells.unresolved, "ties": cells.ties, "thickness": GEOMETRIC,
                "rounding": decided.width, "engine": engine, "seconds": seconds} | _sizes(cells, plane)
+    if not np.isnan(decided.share):
+        figures["rounding share"] = decided.share
     if engine == "milp":
         claim = (f"every linear region in which all units can clear their breakpoints by {SOLVER_SLACK:g} of their ranges is present, "
                  f"to the solver's tolerance of {SOLVER:g}")
@@ -181,8 +193,7 @@ def _certificate(cells: Cells | Table, plane: Slice, decided: Rounding, engine: 
         return Certificate(claim, Status.UNKNOWN, f"PARTIAL: {cells.reason}; {_explored(cells, plane)}", figures)
     slivers = f", up to {cells.unresolved} slivers of at most {_thin(cells)}" if cells.unresolved else ""
     if not decided.is_proved:
-        reason = ("complete up to rounding errors, which were estimated: their proved bound reaches "
-                  f"{decided.width:.1g} of the size of a unit, too much to decide signs by{slivers}")
+        reason = f"complete up to rounding errors, which were estimated: {decided.why()}{slivers}"
         return Certificate(claim, Status.UNKNOWN, reason, figures)
     return Certificate(claim, Status.PROVED, f"complete, exact{slivers}" if slivers else "complete and exact", figures)
 

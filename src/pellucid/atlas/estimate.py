@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from ..regions.parallel import Task, Work, divide, run_task, whole
+from ..regions.parallel import Task, Work, divide, largest_errors, run_task, whole
 from ..regions.table import Table
 
 STRATA = 64
@@ -32,6 +32,7 @@ FIRST_TRY = 25_000
 class Sampled:
     """The number of regions, estimated. low, high: an interval that holds the number with probability `level`, about.
 
+    errors: as in `Cells`, of all runs.
     at_least: regions seen, a proved lower bound (up to slivers). draws: 0 where all were counted. seconds: a region's, one thread.
     """
 
@@ -42,6 +43,7 @@ class Sampled:
     draws: int
     seconds: float
     unresolved: int
+    errors: tuple[np.ndarray, ...] | None = None
 
 
 @dataclass(eq=False)
@@ -62,6 +64,7 @@ class _Meter:
     regions: int = 0
     seconds: float = 0.0
     unresolved: int = 0
+    runs: list[Table] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def count(self, work: Work, task: Task, most: int, max_seconds: float | None = None) -> Table:
@@ -70,6 +73,7 @@ class _Meter:
         self.seconds += time.perf_counter() - before
         self.regions += table.n_regions
         self.unresolved += table.unresolved
+        self.runs.append(table)
         return table
 
     @property
@@ -100,7 +104,7 @@ def sample_count(work: Work, *, seed: int, max_seconds: float, level: float, dra
         values.append(_draw(work, root, rng, meter))
     pace = meter.seconds / max(meter.regions, 1)
     if root.is_exact:
-        return Sampled(root.seen, root.seen, root.seen, root.seen, 0, pace, meter.unresolved)
+        return Sampled(root.seen, root.seen, root.seen, root.seen, 0, pace, meter.unresolved, largest_errors(meter.runs))
     low, high = interval(np.array(values), level)
     at_least = _seen(root)
     value, low, high = (max(float(v), at_least) for v in (np.mean(values), low, high))

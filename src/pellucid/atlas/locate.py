@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from ..geometry.frames import column_names
-from ..graph.network import in_order
+from ..geometry.frames import column_names, in_named_order, named_row
+from ..graph.rows import in_order
 from ..regions import codes_of, match_codes
 from ..tolerance import ON_FACE, ON_PLANE
 from .polytopes import by_open_columns, in_polytope
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 def coordinates(atlas: Atlas, x) -> tuple[np.ndarray, np.ndarray]:
     """(u (n, k), whether x lies in the slice's plane (n,)), for x (n, d), (n, *input_shape), one row, or u (n, k)."""
     d, k = atlas.network.n_inputs, atlas.domain.dim
-    names = column_names(x)
+    names = column_names(named_row(x))
     if names is not None and (len(names) != k or d == k):        # a frame of k columns holds u
         x = in_order(atlas.network, x)
+    elif names is not None:
+        x = in_named_order(x, atlas.domain.axes)
     x = np.asarray(x, dtype=np.float64)
     if x.ndim > 2:
         x = x.reshape(len(x), math.prod(x.shape[1:]))

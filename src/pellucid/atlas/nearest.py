@@ -12,15 +12,16 @@ import numpy as np
 
 from ..certificate import Certificate, Status
 from ..chain import UNIT, Chain, Elementwise, Rounding, chain_of, rounding, unit_maps
-from ..errors import DataError, DomainError, Interrupted
+from ..errors import DomainError, Interrupted
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..geometry.halfspaces import Unbounded, bounding_box
 from ..graph import Network
+from ..graph.rows import row_of
 from ..regions import NearTable, Progress, Table, codes_of, near_regions, unpack_codes
 from ..regions.search import MAX_DIM
 from ..tolerance import FARTHEST, GEOMETRIC, NEAR_BOX, NEAR_MARGIN, ON_FACE, ON_PLANE
 from .atlas import Atlas, PartialAtlas
-from .enumerate import split_of
+from .enumerate import confirmed_by, split_of
 from .select import take
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class Near:
         if not isinstance(net, Network):
             raise TypeError(f"a Network is needed, got a {type(net).__name__}: load it first with pellucid.load(model)")
         self.net, self.chain, self.split = net, chain_of(net), split
-        self.x = point_of(net, x)
+        self.x = row_of(net, x)
         self.p = norm_of(p)
         d = net.n_inputs
         self.plane = as_slice(Box(np.full(d, -np.inf), np.full(d, np.inf)) if domain is None else domain, net.feature_names)
@@ -265,6 +266,7 @@ class Near:
                 near = self._look(plane, decided, np.inf if is_whole else r, keep, avoid, only, left, threads, progress)
             except Interrupted as interrupted:
                 near, stop = interrupted.partial, interrupted
+            decided = confirmed_by(decided, self.chain, near.table, None if self.split is None else "class")
             found = _found(near, plane, decided, found, time.perf_counter() - started, is_far=r >= most and r < limit)
             if stop is not None:
                 raise Interrupted(found) from None
@@ -275,7 +277,8 @@ class Near:
     def _look(self, plane: Slice, decided: Rounding, radius: float, keep, avoid, only, seconds, threads, progress) -> NearTable:
         G, h, _ = plane.constraints
         return near_regions(self.chain.fold(plane.x0, plane.P), G, h, self.at, self.weight, norm=self.p, radius=radius,
-                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, only=only, max_seconds=seconds,
+                            floors=decided.floors, split=self.split, keep=keep, avoid=avoid, only=only,
+                            watched=decided.watched, max_seconds=seconds,
                             threads=threads, progress=progress)
 
     def _first_radius(self, keep: int | None) -> tuple[float, float, float]:
@@ -300,19 +303,14 @@ def _found(near: NearTable, plane: Slice, decided: Rounding, before: Found | Non
                  None if before is None else before.best)
 
 
-def point_of(net: Network, x) -> np.ndarray:
-    """(d,) of a row; DataError where it does not fit the network."""
-    row = np.asarray(x, dtype=np.float64).ravel()
-    if len(row) != net.n_inputs or not np.isfinite(row).all():
-        raise DataError(f"x has {len(row)} entries, {int((~np.isfinite(row)).sum())} of them not finite: one row of {net.n_inputs} "
-                        "numbers is needed")
-    return row
-
-
-def norm_of(p: float | str) -> float:
-    value = float(p)
+def norm_of(p: float | str, *, more: str = "") -> float:
+    """1, 2 or inf, of a number or its name ("inf")."""
+    try:
+        value = float(p)
+    except (TypeError, ValueError):
+        value = np.nan
     if value not in (1.0, 2.0, np.inf):
-        raise ValueError(f"p={p}: distances are in the norms 1, 2 and inf")
+        raise ValueError(f"p={p!r}: distances are in the norms 1, 2 and inf{more}")
     return value
 
 
@@ -405,7 +403,7 @@ def _certificate(question: Near, found: Found, radius: float, table: Table) -> C
              "far": f"the search of an unbounded domain ends {FARTHEST:g} times as far as the farthest unit"}.get(found.reason, "")
     slivers = f"up to {table.unresolved} slivers were left in their neighbours" if table.unresolved else ""
     if not found.decided.is_proved:
-        rounded = f"rounding errors were estimated: their proved bound reaches {found.decided.width:.1g} of the size of a unit"
+        rounded = f"rounding errors were estimated: {found.decided.why()}"
         return Certificate(claim, Status.UNKNOWN, "; ".join(filter(None, (rounded, slivers, ended))), figures)
     reason = "all cells nearer than that were searched" if np.isfinite(radius) else "the whole domain was searched"
     return Certificate(claim, Status.PROVED, "; ".join(filter(None, (reason, slivers, ended))), figures)

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..chain import Chain, chain_of, rounding
+from ..chain import Chain, Rounding, chain_of, own_share, part_factor, rounding
 from ..errors import FileFormatError
 from ..geometry import Slice
 from ..graph import Network
@@ -62,15 +62,20 @@ class Question:
         return work_of(self.network, self.domain, self.engine, self.by, self.threshold)
 
 
+    @cached_property
+    def decided(self) -> Rounding:
+        return rounding(chain_of(self.network), self.domain)
+
+
 def work_of(net: Network, domain: Slice, engine: str, by: str | None, threshold: float) -> Work:
     """The question as engines take it."""
     from .enumerate import split_of
 
     chain: Chain = chain_of(net)
     G, h, _ = domain.constraints
-    polygon = domain.polygon.vertices if engine == "planar" else None
-    return Work(chain.fold(domain.x0, domain.P), engine, rounding(chain, domain).floors, split_of(net, by, threshold), G, h, polygon,
-                domain.bounds)
+    polygon, decided = domain.polygon.vertices if engine == "planar" else None, rounding(chain, domain)
+    return Work(chain.fold(domain.x0, domain.P), engine, decided.floors, split_of(net, by, threshold), G, h, polygon,
+                domain.bounds, decided.watched, part_factor(chain))
 
 
 def with_runner_up(question: Question, cells: Cells | Table) -> Cells | Table:
@@ -212,7 +217,13 @@ def figures_of(question: Question, part: Part, seconds: float) -> dict[str, Any]
     return {"digest": question.network.digest, "rows": len(cells.codes), "regions": int(new.sum()), "words": int(cells.codes.shape[1]),
             "first code": cells.codes[0].tolist() if len(cells.codes) else [], "seconds": seconds,
             "volume": None if size is None else float(size.sum()), "classes": _classes(cells, size),
-            "borders": part.borders.tolist(), "cells": _scalars(cells)}
+            "borders": part.borders.tolist(), "cells": _scalars(cells), "rounding share": _share(question, cells)}
+
+
+def _share(question: Question, cells: Cells | Table) -> float | None:
+    """How large the bounds of errors in the part are; None where there are none, or no number in JSON."""
+    share = own_share(question.decided, chain_of(question.network), cells.errors, outputs=question.by is not None)
+    return share if np.isfinite(share) else None
 
 
 def _classes(cells: Cells | Table, size: np.ndarray | None) -> list[list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..certificate import Certificate
-from ..chain import Chain, rounding
+from ..chain import Chain, Rounding, confirmed
 from ..geometry import Slice
 from ..graph import Network
 from ..regions import codes_of
@@ -287,8 +288,16 @@ class StreamedAtlas:
         q = self.folder.question
         summary = self._summary()
         seconds = sum(part.figures["seconds"] for part in self.parts)
-        claim = _certificate(summary, q.domain, rounding(self.chain, q.domain), q.engine, seconds)
+        claim = _certificate(summary, q.domain, self._decided, q.engine, seconds)
         return replace(claim, figures={**claim.figures, "rows": len(self), "parts": len(self.parts), "tasks left": len(self.rest)})
+
+    @cached_property
+    def _decided(self) -> Rounding:
+        """Proved if what was found out in every part proves it."""
+        q = self.folder.question
+        shares = [part.figures.get("rounding share") for part in self.parts]
+        share = max((math.nan if s is None else s for s in shares), default=math.nan) if None not in shares else math.nan
+        return confirmed(q.decided, self.chain, share, outputs=q.by is not None)
 
     def _summary(self) -> Any:
         """The parts' figures as cells without rows."""

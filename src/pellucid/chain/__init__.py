@@ -10,9 +10,13 @@ from .deviation import Models as Models
 from .deviation import deviation as deviation
 from .deviation import deviation_bound as deviation_bound
 from .deviation import thickness as thickness
+from .floors import Rounding as Rounding
+from .floors import confirmed as confirmed
+from .floors import own_share as own_share
+from .floors import part_factor as part_factor
+from .floors import rounding as rounding
 from .intervals import UNIT as UNIT
-from .intervals import Rounding as Rounding
-from .intervals import rounding as rounding
+from .intervals import outer_intervals as outer_intervals
 from .intervals import rounding_floors as rounding_floors
 from .intervals import unit_intervals as unit_intervals
 from .local_maps import local_maps as local_maps

@@ -9,7 +9,7 @@ import numpy as np
 from ..geometry.slice import Slice
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR, SIMPLEX
 from .chain import Chain, Elementwise, Selection, Stage
-from .intervals import UNIT, _gamma, rounding_floors, unit_intervals
+from .intervals import UNIT, gamma, most_terms, piece_terms, rounding_floors, unit_intervals
 from .local_maps import BATCH_BYTES
 
 
@@ -60,10 +60,11 @@ def deviation_bound(chain: Chain, domain: Slice, floors: list[np.ndarray], *, sl
     thick = thickness(k, slivers)
     bounds = unit_intervals(chain_u, lower, upper)
     size = np.abs(lower + upper) / 2 + (upper - lower) / 2
-    turn_g, e, D = (upper - lower) / 2, np.zeros(k), np.zeros(k)
+    turn_g, e, D, T, N = (upper - lower) / 2, np.zeros(k), np.zeros(k), size, k
     for l, layer in enumerate((*chain_u.stages, chain_u)):
         A = abs(layer.A)
-        e = A @ e + 2 * _gamma(len(size) + 4) * (A @ size + np.abs(layer.a)) + (2 * rounding_floors(chain, domain)[0] if l == 0 else 0.0)
+        own = (gamma(len(size) + 4) + gamma(N + 9)) * (A @ T + np.abs(layer.a))
+        e = A @ e + own + (2 * rounding_floors(chain, domain)[0] if l == 0 else 0.0)
         size, turn_g, D = A @ size + np.abs(layer.a), A @ turn_g, A @ D
         if isinstance(layer, Chain):
             break
@@ -73,9 +74,12 @@ def deviation_bound(chain: Chain, domain: Slice, floors: list[np.ndarray], *, sl
             rows = phi.padded
             D = 2 * beyond[rows].max(axis=1) + D[rows].max(axis=1)
             size, turn_g, e = (v[rows].max(axis=1) for v in (size, turn_g, e))
+            T, N = size + 2 * e, len(rows)
             continue
         steep, turn, jump, offset = _reached(phi, bounds[l][0] - e - D, bounds[l][1] + e + D)
         D = turn * beyond + steep * D + jump
+        of_terms, level, count = most_terms(phi)
+        T, N = of_terms * (size + 2 * e) + level, int(count.sum())
         size, turn_g, e = steep * size + offset, steep * turn_g, steep * e + 4 * UNIT * (steep * size + offset)
     return (e + D + 4 * (k + 2) * UNIT * size) * (1 + 1e-6)
 
@@ -105,31 +109,42 @@ class _Forward:
         M = np.repeat(np.column_stack([np.diag(self.half), self.centre])[:, None, :], K, axis=1)
         e = np.zeros((k, K))                       # |computed - exact| of the held maps, anywhere in the box
         D = np.zeros((k, K))                       # |held - true| on the cells
+        T, N = np.abs(M).sum(axis=2), np.full(K, k)            # sizes and number of the terms that an engine sums up
         for l, (stage, (start, outputs)) in enumerate(zip(self.chain.stages, self.chain.columns, strict=True)):
-            M, e, D = self._affine(stage, M, e, D, l)
+            M, e, D = self._affine(stage, M, e, D, T, N, l)
             piece = np.zeros((stage.phi.n_outputs, K), dtype=np.intp)
             piece[outputs] = codes[:, start:start + len(outputs)].T
             tol = 2 * ROUNDING_FACTOR * np.asarray(self.floors[l])
             through = _elementwise if isinstance(stage.phi, Elementwise) else _selection
+            T, N = _terms(stage.phi, np.abs(M).sum(axis=2) + 2 * e, piece)
             M, e, D = through(stage.phi, M, e, D, piece, tol, self.thick)
-        M, e, D = self._affine(self.chain, M, e, D, len(self.chain.stages))
+        M, e, D = self._affine(self.chain, M, e, D, T, N, len(self.chain.stages))
         M, e, D = M.transpose(1, 0, 2), e.T, D.T
         coef = M[:, :, :-1] / self.half
         shift = coef @ self.centre
         e = e + 4 * (k + 2) * UNIT * (np.abs(coef) @ (np.abs(self.centre) + self.half) + np.abs(M[:, :, -1]))
         return coef, M[:, :, -1] - shift, (e + D) * (1 + 1e-6), e * (1 + 1e-6)       # the 1e-6: roundings of these sums themselves
 
-    def _affine(self, layer: Stage | Chain, M, e, D, l: int):
+    def _affine(self, layer: Stage | Chain, M, e, D, T, N, l: int):
         A, magnitude = layer.A, abs(layer.A)
         n, K, width = M.shape
         Z = np.asarray(A @ M.reshape(n, -1)).reshape(-1, K, width)
         Z[:, :, -1] += layer.a[:, None]
-        # twice the bound of one summation: an engine sums in another order
-        own = 2 * _gamma(n + 4) * (magnitude @ np.abs(M).sum(axis=2) + np.abs(layer.a)[:, None])
+        # the bounds of two summations: an engine sums in another order
+        own = (gamma(n + 4) + gamma(N + 9)) * (magnitude @ T + np.abs(layer.a)[:, None])
         error = magnitude @ e + own
         if l == 0:
             error = error + 2 * self.first[:, None]
         return Z, error, magnitude @ D
+
+
+def _terms(phi: Elementwise | Selection, size, piece):
+    """Sizes (n, K) and numbers (K,) of the terms that outputs are made of, from the sizes of the pre-activations."""
+    if isinstance(phi, Selection):
+        rows = phi.padded[np.arange(len(piece))[:, None], piece]
+        return size[rows, np.arange(size.shape[1])], np.full(size.shape[1], len(piece))
+    slope, offset, count = (v[np.arange(len(piece))[:, None], piece] for v in piece_terms(phi))
+    return slope * size + offset, count.sum(axis=0)
 
 
 def thickness(k: int, slivers: bool = True) -> float:

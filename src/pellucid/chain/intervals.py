@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..geometry.slice import Slice
-from ..tolerance import PROOF_WIDTH, ROUNDING_FACTOR
 from .chain import Chain, Elementwise, Selection, Stage
 
 UNIT = 2.0**-53
@@ -20,7 +18,7 @@ UNIT = 2.0**-53
 def unit_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Interval bounds of the pre-activations of every stage, then of the outputs, over the box [lower, upper].
 
-    Source: interval arithmetic (Moore 1966); in real arithmetic, rounding is `rounding_floors`' business.
+    Source: interval arithmetic (Moore 1966); in real arithmetic, see `outer_intervals`.
     """
     lo, up, bounds = np.asarray(lower, float), np.asarray(upper, float), []
     for stage in chain.stages:
@@ -28,6 +26,26 @@ def unit_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[t
         bounds.append(z)
         lo, up = phi_image(stage.phi, *z)
     bounds.append(_affine_image(chain.A, chain.a, lo, up))
+    return bounds
+
+
+def outer_intervals(chain: Chain, lower: np.ndarray, upper: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """As `unit_intervals`, with all roundings taken outwards: the bounds hold."""
+    lo, up, bounds = np.asarray(lower, float), np.asarray(upper, float), []
+    for layer in (*chain.stages, chain):
+        size = np.maximum(np.abs(lo), np.abs(up))
+        slack = 2 * gamma(len(lo) + 6) * (abs(layer.A) @ size + np.abs(layer.a))
+        lo, up = _affine_image(layer.A, layer.a, lo, up)
+        lo, up = lo - slack, up + slack
+        bounds.append((lo, up))
+        if isinstance(layer, Chain):
+            break
+        size = np.maximum(np.abs(lo), np.abs(up))
+        lo, up = phi_image(layer.phi, lo, up)
+        if isinstance(layer.phi, Elementwise):
+            _, slopes, offsets = layer.phi.padded
+            slack = 4 * UNIT * (np.abs(slopes).max(axis=1, initial=0.0) * size + np.abs(offsets).max(axis=1, initial=0.0))
+            lo, up = lo - slack, up + slack
     return bounds
 
 
@@ -71,7 +89,7 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
     first_A, first_a = (chain.stages[0].A, chain.stages[0].a) if chain.stages else (chain.A, chain.a)
     # the first affine layer meets the slice: A (x0 + P c) + a and A P h, each a sum of d products
     terms = abs(first_A) @ x_size + np.abs(first_a)
-    floor = 2.0 * _gamma(first_A.shape[1] + 8) * terms
+    floor = 2.0 * gamma(first_A.shape[1] + 8) * terms
     if not chain.stages:
         return [floor]
     G = first_A @ (domain.P * half)
@@ -79,129 +97,62 @@ def rounding_floors(chain: Chain, domain: Slice) -> list[np.ndarray]:
     size, error = math.sqrt(_frobenius(G) ** 2 + float(g @ g)), math.sqrt(float(floor @ floor))
     floors, root = [floor], math.sqrt(domain.dim + 1.0)
     for layer in _layers(chain):
+        terms = layer.terms_slope * size + layer.terms_offset
         size = layer.slope * size + layer.offset
         error = layer.slope * error * (1 + 4 * UNIT) + 2 * UNIT * size
-        floors.append(layer.rows * (root * (error + layer.gamma * size)) + root * layer.gamma * layer.a)
-        error = layer.norm * error + layer.gamma * (layer.rows_norm * size + layer.a_norm)
+        floors.append(layer.rows * (root * (error + layer.gamma * terms)) + root * layer.gamma * layer.a)
+        error = layer.norm * error + layer.gamma * (layer.rows_norm * terms + layer.a_norm)
         size = layer.norm * size + layer.a_norm
     return floors
 
 
-@dataclass(frozen=True, eq=False)
-class Rounding:
-    """What signs are decided against. floors: for each stage, then the outputs, (rows,); a pre-activation within
-    ROUNDING_FACTOR times its floor of a breakpoint counts as on it.
-
-    is_proved: the floors are `rounding_floors`, a proof; else some are estimates, since the proved ones are too wide to decide
-    by. width: the largest ROUNDING_FACTOR * proved floor, relative to the size of its unit on the domain.
-    """
-
-    floors: list[np.ndarray]
-    is_proved: bool
-    width: float
-
-
-def rounding(chain: Chain, domain: Slice) -> Rounding:
-    """The proved floors where they are narrow (PROOF_WIDTH), else the smaller of them and an estimate of the errors.
-
-    Norms bound the worst case: over many layers they grow far beyond the errors that occur, and signs decided against them would
-    be wrong wherever a unit is smaller. So they only serve where they are small beside the units, each beside itself: one that is
-    small by cancellation is not measured by its layer.
-    """
-    proved = rounding_floors(chain, domain)
-    lower, upper = domain.bounds
-    points = _directions(domain.dim) * ((upper - lower) / 2) + (lower + upper) / 2
-    sizes = _sizes(chain, domain.point(points).T)
-    width = ROUNDING_FACTOR * max(float((f / s).max(initial=0.0)) for f, s in zip(proved, sizes, strict=True))
-    if width <= PROOF_WIDTH:
-        return Rounding(proved, True, width)
-    estimates = _estimated_floors(chain, domain, points, proved[0])
-    floors = [np.where(ROUNDING_FACTOR * f <= PROOF_WIDTH * s, f, np.minimum(f, e))
-              for f, e, s in zip(proved, estimates, sizes, strict=True)]
-    return Rounding(floors, False, width)
-
-
-@lru_cache(maxsize=64)
-def _directions(dim: int) -> np.ndarray:
-    """Where in the domain sizes of units are looked at: always the same places."""
-    return np.random.default_rng(0).uniform(-1, 1, (8, dim))
-
-
-def _sizes(chain: Chain, s: np.ndarray) -> list[np.ndarray]:
-    """How large each pre-activation gets at the points s (d, n); a thousandth of the largest of its stage where it is 0 at all of them.
-
-    A unit is 0 there because all that enters it is off, and has no error then. What is left of a cancellation is not 0.
-    """
-    sizes = []
-    for layer in (*chain.stages, chain):
-        z = layer.A @ s
-        z += layer.a[:, None]
-        own = np.abs(z).max(axis=1, initial=0.0)
-        sizes.append(np.maximum(np.where(own > 0, own, 1e-3 * own.max(initial=0.0)), 1e-300))
-        if isinstance(layer, Stage):
-            s = layer.phi(z)
-    return sizes
-
-
-def _estimated_floors(chain: Chain, domain: Slice, points: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
-    """How large rounding errors are, as independent random errors would add up, (rows,) for each stage and the outputs.
-
-    Source    Higham & Mary 2019 (probabilistic rounding error analysis): errors of a sum of n terms grow with sqrt(n), not n.
-    Differs   sizes of the local maps are the largest at some points of the domain; no proof.
-    """
-    lower, upper = domain.bounds
-    P, x0 = domain.P * ((upper - lower) / 2), domain.x0 + domain.P @ ((lower + upper) / 2)
-    d, n = len(x0), len(points)
-    maps = np.repeat(np.column_stack([P, x0])[:, :, None], n, axis=2).reshape(d, -1)      # [G | g] at each point
-    v = np.vstack([((points - (lower + upper) / 2) / ((upper - lower) / 2)).T, np.ones(n)])
-    variance, floors = np.zeros(d), []
-    for l, layer in enumerate((*chain.stages, chain)):
-        terms = layer.A.shape[1] + 4
-        square = layer.A * layer.A
-        size = np.abs(maps).reshape(len(maps), -1, n).sum(axis=1).max(axis=1)
-        variance = square @ (variance + UNIT**2 * terms * size**2) + UNIT**2 * terms * layer.a**2
-        floors.append(first if l == 0 else 2.0 * np.sqrt(variance))
-        if l == 0:
-            variance = first**2
-        if isinstance(layer, Stage):
-            z = (layer.A @ maps).reshape(layer.A.shape[0], -1, n)
-            z[:, -1] += layer.a[:, None]
-            maps, variance = _through(layer.phi, z, np.einsum("rkn,kn->rn", z, v), variance)
-    return floors
-
-
-def _through(phi: Elementwise | Selection, z: np.ndarray, at: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps (rows, k + 1, n) and variances behind phi, where the pre-activations at the points are `at` (rows, n)."""
-    piece, n = phi.piece(at), np.arange(at.shape[1])
-    if isinstance(phi, Selection):
-        winners = phi.members[phi.ptr[:-1, None] + piece]
-        return z[winners, :, n].transpose(0, 2, 1).reshape(len(winners), -1), variance[winners].max(axis=1)
-    _, slopes, offsets = phi.padded
-    rows = np.arange(len(at))[:, None]
-    z = z * slopes[rows, piece][:, None, :]
-    z[:, -1] += offsets[rows, piece]
-    return z.reshape(len(z), -1), variance * (slopes**2).max(axis=1)
-
-
-def _gamma(n: int) -> float:
+def gamma(n: int) -> float:
     return n * UNIT / (1 - n * UNIT)
 
 
-def _phi_size(phi: Elementwise | Selection) -> tuple[float, float]:
-    """(largest |slope|, 2-norm of the largest offsets): |phi(M)|_F <= slope |M|_F + offset."""
+def piece_terms(phi: Elementwise) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How large the terms are that an engine makes each piece of: (slopes, offsets, counts), (n, k + 1) each.
+
+    At worst it begins with the lowest piece and adds the jump of each breakpoint passed, of value jump (z - t) + jump t + offset: the
+    terms are at most slopes |z| + offsets, and so many sums go into the next layer.
+    """
+    breaks, slopes, offsets = phi.padded
+    jump = np.abs(np.diff(slopes, axis=1))
+    level = np.where(np.isfinite(breaks), np.abs(breaks), 0.0)
+    first = np.abs(slopes[:, :1]), np.abs(offsets[:, :1])
+    count = (first[0] > 0) | (first[1] > 0)
+    rise = np.abs(np.diff(offsets, axis=1)) + 2 * jump * level
+    return (np.cumsum(np.hstack([first[0], jump]), axis=1), np.cumsum(np.hstack([first[1], rise]), axis=1),
+            np.cumsum(np.hstack([count, np.ones(breaks.shape, dtype=int)]), axis=1))
+
+
+def most_terms(phi: Elementwise) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, (n,) each, the largest of all pieces of a row."""
+    slopes, offsets, counts = piece_terms(phi)
+    within = np.arange(slopes.shape[1]) < phi.n_pieces[:, None]
+    return tuple(np.where(within, v, 0).max(axis=1, initial=0) for v in (slopes, offsets, counts))
+
+
+def _phi_size(phi: Elementwise | Selection) -> tuple[float, float, float, float, int]:
+    """(slope, offset, slope, offset of the terms, number of terms): |phi(M)|_F <= slope |M|_F + offset, and likewise what it is made of."""
     if isinstance(phi, Selection):
         used = np.bincount(phi.members) if len(phi.members) else np.zeros(1)
-        return float(np.sqrt(used.max(initial=1))), 0.0      # a row in k groups can win k times
+        slope = float(np.sqrt(used.max(initial=1)))      # a row in k groups can win k times
+        return slope, 0.0, slope, 0.0, phi.n_outputs
     _, slopes, offsets = phi.padded
-    return float(np.abs(slopes).max(initial=1.0)), float(np.linalg.norm(np.abs(offsets).max(axis=1, initial=0.0)))
+    of_terms, level, count = most_terms(phi)
+    return (float(np.abs(slopes).max(initial=1.0)), float(np.linalg.norm(np.abs(offsets).max(axis=1, initial=0.0))),
+            float(of_terms.max(initial=1.0)), float(np.linalg.norm(level)), int(count.sum()))
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """The sizes of one phi and of the affine layer behind it: |phi(M)|_F <= slope |M|_F + offset, then A s + a."""
+    """The sizes of one phi (`_phi_size`) and of the affine layer behind it, A s + a."""
 
     slope: float
     offset: float
+    terms_slope: float
+    terms_offset: float
     gamma: float
     rows: np.ndarray
     a: np.ndarray
@@ -225,7 +176,8 @@ def _layers(chain: Chain) -> list[_Layer]:
 
 def _layer(phi: Elementwise | Selection, A, a: np.ndarray) -> _Layer:
     rows = _row_norms(A)
-    return _Layer(*_phi_size(phi), _gamma(phi.n_outputs + 8), rows, np.abs(a), _spectral(A), float(np.linalg.norm(rows)),
+    *sizes, terms = _phi_size(phi)
+    return _Layer(*sizes, gamma(terms + 8), rows, np.abs(a), _spectral(A), float(np.linalg.norm(rows)),
                   float(np.linalg.norm(a)))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import counterfactual, explain, fair, local, monotone, query, regions, resume, verify
+from . import bounds, counterfactual, eva, explain, fair, local, monotone, query, regions, resume, unwrap, verify
 from .doctor import doctor
 from .options import option
 
@@ -26,11 +26,14 @@ _add(explain.explain, explain.EPILOG)
 _add(regions.regions, regions.EPILOG)
 _add(resume.resume, resume.EPILOG)
 _add(local.local, local.EPILOG)
+_add(unwrap.unwrap, unwrap.EPILOG)
 _add(counterfactual.counterfactual, counterfactual.EPILOG)
 _add(monotone.monotone, monotone.EPILOG)
 _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
+_add(bounds.bounds, bounds.EPILOG)
 _add(verify.verify, verify.EPILOG)
+_add(eva.eva, eva.EPILOG)
 _add(doctor)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -80,38 +79,6 @@ def class_number(net: Network, asked: int | str) -> int:
     if not -len(names) <= int(asked) < len(names):
         raise DataError(f"class {asked}: the network has {len(names)}")
     return int(asked) % len(names)
-
-
-def row_of(net: Network, x: Any) -> np.ndarray:
-    """One row of network inputs, (d,): from numbers, or from a row of a raw frame (a frame of one row, a Series, a mapping).
-
-    DataError for several rows, for another width, for what is no finite number.
-    """
-    import pandas as pd
-
-    from ..geometry.frames import is_frame
-
-    if isinstance(x, pd.Series):
-        x = x.to_frame().T
-    elif isinstance(x, dict):
-        x = pd.DataFrame([x])
-    if is_frame(x):
-        if net.table is not None:
-            rows = net.table.encode(x)
-        else:
-            absent = [n for n in net.feature_names if n not in x.columns]
-            if absent:
-                raise DataError(f"x lacks the column '{absent[0]}'")
-            rows = np.column_stack([np.asarray(x[n], dtype=np.float64) for n in net.feature_names])
-    else:
-        rows = np.asarray(x, dtype=np.float64)
-    if rows.size != net.n_inputs:
-        raise DataError(f"x has {rows.size} entries, one row of {net.n_inputs} network inputs is needed"
-                        + (" (or a row of the raw frame)" if net.table is not None else ""))
-    row = rows.ravel().copy()
-    if not np.isfinite(row).all():
-        raise DataError(f"x has no finite number for '{net.feature_names[int(np.flatnonzero(~np.isfinite(row))[0])]}'")
-    return row
 
 
 @dataclass(frozen=True, eq=False)

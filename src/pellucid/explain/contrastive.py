@@ -11,9 +11,10 @@ import numpy as np
 from ..certificate import Certificate, Status
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
+from ..graph.rows import row_of
 from .answer import Answer
 from .clock import Clock
-from .contest import TO_TOLERANCE, Target, class_number, contest_of, row_of
+from .contest import TO_TOLERANCE, Target, class_number, contest_of
 from .distance import Distance
 from .features import OneHot
 from .nearest_row import Nearest, nearest_rows

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..atlas.nearest import norm_of
 from ..certificate import Certificate, Status
 from ..errors import DataError, DomainError, MissingExtra
 from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
+from ..graph.rows import row_of
 from ..tolerance import PROVED_GAP
 from .answer import Answer
 from .clock import Clock
-from .contest import TO_TOLERANCE, Target, class_number, contest_of, row_of
+from .contest import TO_TOLERANCE, Target, class_number, contest_of
 from .distance import Distance, scales
 from .features import OneHot
 from .nearest_row import Nearest, nearest_rows
@@ -103,7 +105,7 @@ def _change(f, x: np.ndarray, other: np.ndarray) -> Change:
     return Change(f.name, before, after, after - before if not f.is_category else f"{before} -> {after}")
 
 
-def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box | Slice | NamedSlice | None = None, p: float = 1,
+def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box | Slice | NamedSlice | None = None, p: float | str = 1,
                    fixed: Sequence[int | str] = (), integer: Sequence[int | str] = (), one_hot: OneHot = (),
                    monotone: Mapping[int | str, int | str] | None = None, margin: float = 0.0, n: int = 1, scale=None,
                    threshold: float = 0.5, max_seconds: float | None = None, tighten: str = "intervals",
@@ -132,7 +134,8 @@ def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box 
     """
     contest = contest_of(net, threshold)
     row = row_of(net, x)
-    _check(p, margin, n)
+    p = _checked_norm(p)
+    _check(margin, n)
     if p == 0 and domain is None:
         raise DomainError("p=0 counts changes of any size, so it needs a domain: give domain=Box(lower, upper), or Box.of(data)")
     now = int(contest.decide(row)[0])
@@ -155,9 +158,11 @@ def counterfactual(net: Network, x, to: int | str | None = None, *, domain: Box 
     return clock.told(replace(answers[0], others=tuple(answers[1:])))
 
 
-def _check(p: float, margin: float, n: int) -> None:
-    if p not in (0, 1, 2, np.inf):
-        raise ValueError(f"p={p}: there are 1, 2, inf, and 0 (how many features change)")
+def _checked_norm(p: float | str) -> float:
+    return 0.0 if p == 0 else norm_of(p, more="; 0 counts how many features change")
+
+
+def _check(margin: float, n: int) -> None:
     if not (np.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin={margin}: a number of logits, 0 or more, is needed")
     if n < 1:

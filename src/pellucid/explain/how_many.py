@@ -9,7 +9,7 @@ from ..atlas.enumerate import _engine
 from ..atlas.estimate import sample_count
 from ..atlas.parts import work_of
 from ..certificate import Certificate, Status
-from ..chain import chain_of, rounding
+from ..chain import chain_of, confirmed, own_share, rounding
 from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..graph import Network
 from .answer import Answer
@@ -70,7 +70,10 @@ def estimate_regions(net: Network, domain: Box | Slice | NamedSlice, *, seed: in
     _engine("search", plane.dim)
     work = work_of(net, plane, "search", by, threshold)
     found = sample_count(work, seed=seed, max_seconds=max_seconds, level=level, draws=draws)
-    claim = _certificate(found, rounding(chain_of(net), plane).is_proved)
+    chain = chain_of(net)
+    decided = rounding(chain, plane)
+    share = own_share(decided, chain, found.errors, outputs=by is not None)
+    claim = _certificate(found, confirmed(decided, chain, share, outputs=by is not None).is_proved)
     return RegionEstimate(value=round(found.value), witness=None, gap=(found.high - found.low) / 2, certificate=claim, low=found.low,
                           high=found.high, level=level, at_least=found.at_least, draws=found.draws, seconds=found.seconds * found.value,
                           bytes=found.value * _row_bytes(net, plane))

@@ -11,6 +11,7 @@ import numpy as np
 from ..atlas import Atlas, linear_regions
 from ..atlas.check import steps
 from ..atlas.frame import interior_points
+from ..atlas.nearest import norm_of
 from ..certificate import Certificate, Status
 from ..chain import Chain, chain_of, local_maps
 from ..errors import NotPiecewiseLinear
@@ -62,7 +63,7 @@ class Lipschitz(Answer):
         return f"{self.what}: {self.value:.6g}{most} in the {NORMS[self.p]}-norm"
 
 
-def lipschitz(net: Network, domain: Box | Slice | NamedSlice | Hull, p: float = 2, *, output: int | str | None = None,
+def lipschitz(net: Network, domain: Box | Slice | NamedSlice | Hull, p: float | str = 2, *, output: int | str | None = None,
               versus: int | str | None = None, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
               threads: int | None = None, progress: Callable[[Progress], object] | None = None) -> Lipschitz:
     """The Lipschitz constant of the network before its link over a domain: the largest operator norm of any region's slopes.
@@ -74,9 +75,7 @@ def lipschitz(net: Network, domain: Box | Slice | NamedSlice | Hull, p: float = 
               computed for those regions only whose Frobenius norm exceeds the best found.
     Complete  yes, within `gap` (rounding), for regions thicker than the atlas tells; after a budget, `gap` reaches to a bound by intervals.
     """
-    order = float(p)
-    if order not in NORMS:
-        raise ValueError(f"p={p}: there are 1, 2 and inf")
+    order = norm_of(p)
     chain, what = chain_of(net), "all outputs"
     if any(steps(stage.phi) for stage in chain.stages):
         raise NotPiecewiseLinear("lipschitz: a unit of the network jumps, so no constant bounds its slope")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..atlas import Atlas, PartialAtlas, Region
-from ..atlas.nearest import Near, point_of
+from ..atlas.nearest import Near
 from ..atlas.polytopes import facet_words
 from ..certificate import Certificate, Status
 from ..chain import UNIT, Chain, Elementwise, chain_of, local_maps, unit_maps
@@ -17,6 +17,7 @@ from ..geometry import Box, NamedSlice, Slice, as_slice
 from ..geometry.minimal import facet_points, inner_ball
 from ..graph import Network
 from ..graph.network import logit
+from ..graph.rows import row_of
 from ..regions import Facets, Table, chebyshev, codes_of, facets, pack_codes, unpack_codes
 from ..regions.search import MAX_DIM
 from ..tolerance import FACET_BALL, GEOMETRIC, ON_FACE
@@ -180,7 +181,7 @@ class _Place:
 def _place(net: Network, x, domain) -> _Place:
     if not isinstance(net, Network):
         raise TypeError(f"local_explanation takes a Network, got a {type(net).__name__}: load it first with pellucid.load(model)")
-    row = point_of(net, x)
+    row = row_of(net, x)
     d = net.n_inputs
     plane = as_slice(Box(np.full(d, -np.inf), np.full(d, np.inf)) if domain is None else domain, net.feature_names)
     if plane.dim > MAX_DIM:
@@ -199,8 +200,7 @@ def _place(net: Network, x, domain) -> _Place:
     if decided.is_proved:
         certificate = Certificate(claim, Status.PROVED, "found by search around x", {"rounding": decided.width})
     else:
-        certificate = Certificate(claim, Status.UNKNOWN, f"rounding errors were estimated: their proved bound reaches {decided.width:.1g} "
-                                  "of the size of a unit", {"rounding": decided.width})
+        certificate = Certificate(claim, Status.UNKNOWN, f"rounding errors were estimated: {decided.why()}", {"rounding": decided.width})
     return _Place(row, u, _single(net, plane, table, k, certificate), near.is_bounded)
 
 

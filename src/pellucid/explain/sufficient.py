@@ -12,9 +12,10 @@ from ..certificate import Certificate, Status
 from ..geometry import Box, NamedSlice, Slice
 from ..geometry.milp import Program
 from ..graph import Network
+from ..graph.rows import row_of
 from .answer import Answer
 from .clock import Clock
-from .contest import TO_TOLERANCE, Target, contest_of, row_of
+from .contest import TO_TOLERANCE, Target, contest_of
 from .distance import Distance
 from .features import OneHot
 from .nearest_row import Nearest, any_row

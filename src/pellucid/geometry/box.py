@@ -49,8 +49,15 @@ class Box:
 
     @classmethod
     def around(cls, x, radius, names: Sequence[str] | None = None) -> Box:
-        """The max-norm ball x - radius .. x + radius; radius: one number or one a feature."""
-        x = np.asarray(x, dtype=np.float64).ravel()
+        """The max-norm ball x - radius .. x + radius; radius: one number or one a feature (or by name, where x has names)."""
+        from .frames import column_names, in_named_order, named_row, numeric_rows
+
+        if names is None:
+            names = column_names(named_row(x))
+        if names is not None:
+            x, radius = in_named_order(x, names), in_named_order(radius, names)
+            radius = radius.ravel() if isinstance(radius, np.ndarray) else radius
+        x = numeric_rows(x).ravel()
         r = np.broadcast_to(np.asarray(radius, dtype=np.float64), x.shape)
         if np.any(~(r >= 0)):
             raise DomainError("Box.around: radius must not be negative")

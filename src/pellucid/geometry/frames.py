@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from ..errors import DataError
@@ -19,6 +21,35 @@ def column_names(X) -> tuple[str, ...] | None:
     import narwhals as nw
 
     return tuple(str(c) for c in nw.from_native(X, eager_only=True).columns)
+
+
+def named_row(x):
+    """A row that carries its names (a pandas Series labelled by strings, a mapping) as a frame of one row; anything else as it is."""
+    values = x if isinstance(x, Mapping) else x.to_dict() if hasattr(x, "to_dict") and hasattr(x, "index") and not is_frame(x) else {}
+    if not values or not all(isinstance(name, str) for name in values):
+        return x
+    import pandas as pd
+
+    return pd.DataFrame([values])
+
+
+def in_named_order(x, order: Sequence[str]):
+    """The columns of a frame (or of a row that carries its names) in this order, as an array; arrays and other names as they are.
+
+    DataError where some of the names are there and some are missing: by position such columns would silently be taken for others.
+    """
+    frame = named_row(x)
+    names = column_names(frame)
+    absent = [name for name in order if name not in (names or ())]
+    if names is None or (len(absent) == len(order) and not isinstance(x, Mapping)):
+        return x
+    if absent:
+        raise DataError(f"the frame lacks the column '{absent[0]}'; it has: {', '.join(names[:10])}")
+    import narwhals as nw
+
+    table = nw.from_native(frame, eager_only=True)
+    own = dict(zip(names, table.columns, strict=True))              # columns may be called by numbers
+    return table.select([nw.col(own[name]) for name in order]).to_numpy()
 
 
 def numeric_rows(X) -> np.ndarray:

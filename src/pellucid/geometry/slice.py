@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DomainError
+from .frames import column_names, in_named_order, is_frame, named_row
 from .halfspaces import bounding_box
 from .polygon import Polygon, halfplane_polygon
 
@@ -218,7 +219,8 @@ def sliced(box: Box, free: tuple, at, ties: dict) -> Slice | NamedSlice:
     """`Box.slice`; see there."""
     ties = {key: [value] if isinstance(value, str | int | np.integer) else list(value) for key, value in ties.items()}
     spoken = [*free, *ties, *(t for group in ties.values() for t in group)]
-    if box.names is None and (any(isinstance(f, str) for f in spoken) or isinstance(at, Mapping)):
+    is_named = isinstance(at, Mapping) or column_names(named_row(at)) is not None
+    if box.names is None and (is_named or any(isinstance(f, str) for f in spoken)):
         return NamedSlice(box, free, at, ties)
     index = {name: j for j, name in enumerate(box.names or ())}
     members = _members(box, index, free, ties)
@@ -262,8 +264,8 @@ def _feature(box: Box, index: dict[str, int], f) -> int:
 
 
 def _anchor(box: Box, index: dict[str, int], at) -> np.ndarray:
-    if index and hasattr(at, "to_dict") and set(map(str, at.index)) == set(index):       # a row of a frame: by name, in any order
-        at = {str(name): value for name, value in at.to_dict().items()}
+    if index and not isinstance(at, Mapping):
+        at = in_named_order(at, tuple(index))              # a row of a frame: by name, in any order
     if isinstance(at, Mapping):
         x0 = np.full(box.n_inputs, np.nan)
         for name, value in at.items():
@@ -272,5 +274,6 @@ def _anchor(box: Box, index: dict[str, int], at) -> np.ndarray:
         return np.where(np.isnan(x0), (box.lower + box.upper) / 2, x0)
     x0 = np.array(at, dtype=np.float64).ravel()
     if len(x0) != box.n_inputs:
-        raise DomainError(f"slice: at has {len(x0)} entries, the box has {box.n_inputs} features")
+        raise DomainError(f"slice: at has {len(x0)} entries, the box has {box.n_inputs} features"
+                          + (" (a row of a raw table with categories: at=net.table.encode(row))" if is_frame(at) else ""))
     return x0

@@ -22,9 +22,12 @@ MOST_KEPT = 4096
 
 
 @contextlib.contextmanager
-def kept_constants() -> Iterator[None]:
-    """Inside, constants are turned into tensors once, and not at every call: for functions that run a network many times."""
-    token = _KEPT.set({})
+def kept_constants(kept: dict | None = None) -> Iterator[None]:
+    """Inside, constants are turned into tensors once, and not at every call: for functions that run a network many times.
+
+    kept: where the tensors stay, to be used again by a later block; left out, they are gone with this one.
+    """
+    token = _KEPT.set({} if kept is None else kept)
     try:
         yield
     finally:

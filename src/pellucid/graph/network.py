@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, NoDecision
-from ..geometry.frames import column_names
+from ..errors import NoDecision
 from .graph import Graph, GraphBuilder, as_batch, is_piecewise_linear
 from .op import AffineOp, Pick
+from .rows import in_order
 from .table import TableEncoder
 
 LINKS = ("identity", "softmax", "log_softmax", "sigmoid")
@@ -176,27 +176,6 @@ class Network:
     def _default_class_names(self) -> list[str]:
         n = self.n_classes
         return [f"class {k}" for k in range(n)] if n else [f"y{k}" for k in range(self.n_outputs)]
-
-
-def in_order(net: Network, x):
-    """The rows of a frame as an array with the network's features in their order; arrays, and frames of other names, as they are.
-
-    A model that does not name its inputs takes the columns as they come. DataError where some names are the network's and
-    some are missing: by position such columns would silently be taken for others.
-    """
-    names = column_names(x)
-    if names is None:
-        return x
-    absent = [f for f in net.feature_names if f not in names]
-    if net.table is not None and absent:
-        return net.table.encode(x)
-    if len(absent) == net.n_inputs:
-        return x
-    if absent:
-        raise DataError(f"the frame lacks the column '{absent[0]}'; it has: {', '.join(names[:10])}")
-    import narwhals as nw
-
-    return nw.from_native(x, eager_only=True).select(list(net.feature_names)).to_numpy()
 
 
 def _fill(net: Network, field: str, n: int, default: Sequence[str]) -> None:

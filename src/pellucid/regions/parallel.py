@@ -6,7 +6,8 @@ region of a task has the task's pieces and no other task's, whatever rounding do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +17,9 @@ from ..errors import DomainError
 from ..geometry.polygon import shoelace
 from ..tolerance import CHECK_AREA
 from .codes import pack_codes, unpack_codes
-from .planar import Cells, Progress, Split, enumerate_planar
+from .planar import Cells, Progress, enumerate_planar
 from .search import cut_rows, enumerate_search
+from .split import Split
 from .table import Table
 from .vertex import enumerate_vertex
 
@@ -30,7 +32,8 @@ class Work:
     """What all tasks of one enumeration share.
 
     chain: of u. floors: see `chain.rounding`. G, h: the domain's faces; polygon: (n, 2) its corners in the plane, else None.
-    frame: its bounding box, which tolerances are relative to in every task.
+    frame: its bounding box, which tolerances are relative to in every task. watched: as for the engines; factor: by how much the errors
+        found in a part can be below those of who cut it out (`chain.part_factor`).
     """
 
     chain: Chain
@@ -41,6 +44,8 @@ class Work:
     h: np.ndarray
     polygon: np.ndarray | None
     frame: tuple[np.ndarray, np.ndarray]
+    watched: np.ndarray | None = None
+    factor: float = math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +86,16 @@ def run_task(work: Work, task: Task, *, max_regions: int | None = None, max_byte
              threads: int | None = None, progress: Callable[[Progress], object] | None = None, count_only: bool = False) -> Cells | Table:
     """The regions of one task, with whole codes. In the plane seams are the whole chain's columns, and an edge on face f of the
     task's polygon keeps the label -1 - f. count_only: by the search engine, whatever the task's own."""
+    found = _run(work, task, max_regions, max_bytes, max_seconds, threads, progress, count_only)
+    if found.errors is None or not len(task.pieces) or work.factor == 1:
+        return found
+    return replace(found, errors=tuple(work.factor * e for e in found.errors) if math.isfinite(work.factor) else None)
+
+
+def _run(work: Work, task: Task, max_regions, max_bytes, max_seconds, threads, progress, count_only: bool) -> Cells | Table:
     chain = part_chain(work.chain, task.pieces)
-    budgets = {"max_regions": max_regions, "max_bytes": max_bytes, "max_seconds": max_seconds, "threads": threads, "progress": progress}
+    budgets = {"max_regions": max_regions, "max_bytes": max_bytes, "max_seconds": max_seconds, "threads": threads, "progress": progress,
+               "watched": work.watched}
     if work.polygon is not None and not count_only:
         cells = enumerate_planar(chain, task.polygon, floors=work.floors, split=work.split, frame=work.frame, **budgets)
         seams = cells.seams.copy()
@@ -97,6 +110,14 @@ def run_task(work: Work, task: Task, *, max_regions: int | None = None, max_byte
             inner["start"] = task.point
         table = enumerate_search(chain, G, h, floors=work.floors, split=work.split, count_only=count_only, **inner, **budgets)
     return table if count_only else replace(table, codes=_with_pieces(work.chain, task.pieces, table.codes))
+
+
+def largest_errors(found: Iterable[Cells | Table]) -> tuple[np.ndarray, ...] | None:
+    """The largest bound of each row of all runs; None where one has none."""
+    errors = [f.errors for f in found]
+    if not errors or any(e is None for e in errors):
+        return None
+    return tuple(np.max(np.stack(rows), axis=0) for rows in zip(*errors, strict=True))     # pyright: ignore[reportArgumentType]
 
 
 def faces(work: Work, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -267,5 +288,6 @@ def extent(work: Work, task: Task) -> float:
         return shoelace(task.polygon)
     k = work.chain.n_inputs
     nothing = Chain(k, (), np.zeros((1, k)), np.zeros(1))
-    table = run_task(replace(work, chain=nothing, floors=[np.zeros(1)], split=None), replace(task, pieces=task.pieces[:0]), threads=1)
+    alone = replace(work, chain=nothing, floors=[np.zeros(1)], split=None, watched=None)
+    table = run_task(alone, replace(task, pieces=task.pieces[:0]), threads=1)
     return float("nan" if table.domain_volume is None else table.domain_volume)

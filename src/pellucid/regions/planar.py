@@ -14,11 +14,9 @@ from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress as Progress
 from .budgets import native_budgets
 from .native import native_chain
-
-Split = str | tuple[str, Sequence[float]] | None
+from .split import Split, split_mode
 
 _TICK = 0.1                       # seconds between two looks at signals and at `progress`
-_NO_THRESHOLDS = np.zeros(0)
 
 Frame = tuple[np.ndarray, np.ndarray] | None
 """Lower and upper corner of the box that engines take for [-1, 1]^k; None: the bounding box of the domain."""
@@ -41,6 +39,8 @@ class Cells:
         neighbour. unresolved_area: an upper bound of the area of all such slivers.
     ties: pieces on which another output equals the winner (or a label its threshold) throughout.
     complete: everything was explored; else `reason` names the budget, and rest_ptr, rest_vertices hold polygons of the rest.
+    errors: for each stage, then the outputs, (rows,): the largest bound of the rounding error of a row on any cell that was met, where
+        `watched` asked for it (`chain.confirmed`).
     """
 
     codes: np.ndarray
@@ -60,6 +60,7 @@ class Cells:
     reason: str
     rest_ptr: np.ndarray
     rest_vertices: np.ndarray
+    errors: tuple[np.ndarray, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.area)
@@ -76,19 +77,21 @@ class Cells:
 
 def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
-                     threads: int | None = None, progress: Callable[[Progress], object] | None = None, frame: Frame = None) -> Cells:
+                     threads: int | None = None, progress: Callable[[Progress], object] | None = None, frame: Frame = None,
+                     watched: np.ndarray | None = None) -> Cells:
     """Every linear region of `chain` (of 2 inputs) over a convex polygon.
 
     Needs     polygon (nv, 2), counter-clockwise; floors: for each stage, then for the outputs, an a-priori bound of the rounding
               error of each row over the polygon. split: None, "argmax", "top2" or ("labels", thresholds). frame: what tolerances
-              are relative to, where the polygon is part of a larger domain.
+              are relative to, where the polygon is part of a larger domain. watched: a bound of the rounding error of each row of the
+              first layer: then `errors` are found.
     Gives     Cells. A unit that is constant at a breakpoint over a cell within the rounding floor takes the lower piece, winners
               that are equal over a cell go to the first.
     Sound     areas partition the polygon; what is thinner than the tolerance is merged into its sibling and counted.
     Complete  yes for every region thicker than GEOMETRIC (relative to the polygon mapped to [-1, 1]^2); budgets leave a rest.
     Source    cells by vertices, layer by layer (design/SPEC.md 3).
     """
-    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame)
+    run = _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame, watched)
     try:
         run.start()
         while not run.wait(_TICK):
@@ -103,22 +106,17 @@ def enumerate_planar(chain: Chain, polygon: np.ndarray, *, floors: Sequence[np.n
     return _cells(run)
 
 
-def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame):
+def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes, threads, frame, watched):
     polygon = np.ascontiguousarray(polygon, dtype=np.float64)
     if chain.n_inputs != 2 or polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
         raise DomainError(f"a chain of {chain.n_inputs} inputs over a polygon of shape {polygon.shape}: the planar engine takes "
                           "2 inputs and (nv, 2) finite vertices, nv >= 3")
-    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
-    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
-        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
-    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
-    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
-        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.planar_run(native_chain(chain), polygon, corners_of(frame), floors, ROUNDING_FACTOR, GEOMETRIC, mode, thresholds,
-                                *budgets)
+                                watched_rows(watched), *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 
@@ -126,6 +124,11 @@ def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes,
 def corners_of(frame: Frame) -> np.ndarray:
     """A frame as the core takes it."""
     return np.zeros(0) if frame is None else np.ascontiguousarray(np.concatenate(frame), dtype=np.float64)
+
+
+def watched_rows(watched: np.ndarray | None) -> np.ndarray:
+    """Likewise."""
+    return np.zeros(0) if watched is None else np.ascontiguousarray(watched, dtype=np.float64)
 
 
 def _cells(run) -> Cells:

@@ -9,13 +9,14 @@ import numpy as np
 from .. import _core
 from ..chain.chain import Chain
 from ..chain.deviation import thickness
-from ..chain.intervals import UNIT, unit_intervals
+from ..chain.intervals import UNIT, outer_intervals
 from ..errors import DomainError, Interrupted
 from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets, thread_count
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _TICK, Frame, Split
+from .planar import _TICK, Frame, watched_rows
+from .split import Split, split_mode
 from .table import Facets, Table
 
 MAX_DIM = 64
@@ -25,13 +26,15 @@ MAX_DIM = 64
 def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
                      threads: int | None = None, progress: Callable[[Progress], object] | None = None, count_only: bool = False,
-                     maps: bool = True, frame: Frame = None, start: np.ndarray | None = None) -> Table:
+                     maps: bool = True, frame: Frame = None, start: np.ndarray | None = None,
+                     watched: np.ndarray | None = None) -> Table:
     """Every linear region of `chain` (of k <= 64 inputs) over the polytope { u : G u <= h }.
 
     Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
               rounding error of each row over it (`chain.rounding_floors`). split: None, "argmax", "top2" or
               ("labels", thresholds). maps=False leaves coef and intercept out, count_only=True all rows (constant memory).
               frame: what tolerances are relative to, where the polytope is part of a larger domain; start: a point inside it.
+              watched: as for `enumerate_planar`.
     Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first.
@@ -42,7 +45,8 @@ def enumerate_search(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
     Source    design/search.md: a unit crosses a cell if a vertex lies beyond the tolerance on either side, found by a simplex that
               starts from the best vertex known and stops at the first that serves.
     """
-    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame, start)
+    run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame, start,
+                   watched=watched)
     return Table(**finish(run, progress))
 
 
@@ -134,7 +138,7 @@ def _asked(chain, G, h, regions, rows, floors, split, threads):
     """The domain as the core takes it, the regions' columns, and the number of threads."""
     G, h = _constraints(chain, G, h)
     lower, upper = roomy_box(G, h)
-    mode, thresholds = _mode(chain, split)
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     problem = _core.facet_problem(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors, ROUNDING_FACTOR, mode,
                                   thresholds)
@@ -149,30 +153,20 @@ def _asked(chain, G, h, regions, rows, floors, split, threads):
     return problem, columns, thread_count(threads)
 
 
-def _mode(chain, split):
-    """(the core's word for `split`, thresholds)."""
-    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
-    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
-        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
-    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
-    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
-        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
-    return mode, thresholds
-
-
 def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame=None, start=None,
-             cuts=False):
+             cuts=False, watched=None):
     G, h = _constraints(chain, G, h)
-    mode, thresholds = _mode(chain, split)
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = roomy_box(G, h) if frame is None else frame
     start = np.zeros(0) if start is None else np.ascontiguousarray(start, dtype=np.float64)
-    bounds = unit_intervals(chain, lower, upper)
+    bounds = outer_intervals(chain, lower, upper)
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.search_run(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors,
                                 [np.ascontiguousarray(b[0]) for b in bounds], [np.ascontiguousarray(b[1]) for b in bounds],
-                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only, cuts, start, *budgets)
+                                ROUNDING_FACTOR, GEOMETRIC, mode, thresholds, maps, not count_only, cuts, start, watched_rows(watched),
+                                *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .parallel import DEPTH, Task, Work, run_task, whole
+from .parallel import DEPTH, Task, Work, largest_errors, run_task, whole
 from .planar import Cells
 from .table import Table
 
@@ -59,7 +59,7 @@ def join(work: Work, parts: Sequence[Part], rest: Sequence[Task], reason: str, e
     for name in ("first", "second", *(() if isinstance(none, Cells) else ("volume", "clearance"))):
         rows[name] = None if getattr(cells[0], name) is None else np.concatenate([getattr(c, name) for c in cells])
     sums = {name: sum(getattr(c, name) for c in cells) for name in ("unresolved", "ties")}
-    state = {"complete": not rest, "reason": "" if not rest else reason}
+    state = {"complete": not rest, "reason": "" if not rest else reason, "errors": largest_errors(part.cells for part in parts)}
     if isinstance(none, Cells):
         return replace(none, **rows, **sums, **state, **_polygons(parts, none), **_rest_polygons(rest),
                        unresolved_area=sum(c.unresolved_area for c in cells))

@@ -61,6 +61,7 @@ class Table:
     Of the search engine:
     clearance: (K,) distance of the point to the nearest halfspace that the search used, a lower bound of its distance to the
         faces. unresolved_thickness: of the thickest sliver, relative to the domain mapped to [-1, 1]^k.
+    errors: as in `Cells`.
     programmes, pivots, cells, rescued: linear programmes solved, their pivots, cells opened, programmes that began anew.
     """
 
@@ -91,6 +92,7 @@ class Table:
     pivots: int = 0
     cells: int = 0
     rescued: int = 0
+    errors: tuple[np.ndarray, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.points)

@@ -13,7 +13,8 @@ from ..geometry.halfspaces import bounding_box
 from ..tolerance import CHECK_AREA, GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _TICK, Frame, Split, corners_of
+from .planar import _TICK, Frame, corners_of, watched_rows
+from .split import Split, split_mode
 from .table import Facets, Table
 
 MAX_DIM = 10
@@ -25,19 +26,20 @@ _MARGIN = 1e-6                    # a bounding box made by linear programming is
 def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequence[np.ndarray], split: Split = None,
                      max_regions: int | None = None, max_seconds: float | None = None, max_bytes: int | None = None,
                      threads: int | None = None, progress: Callable[[Progress], object] | None = None, volumes: bool = True,
-                     facets: bool = False, vertices: bool = False, maps: bool = True, frame: Frame = None) -> Table:
+                     facets: bool = False, vertices: bool = False, maps: bool = True, frame: Frame = None,
+                     watched: np.ndarray | None = None) -> Table:
     """Every linear region of `chain` (of k <= 10 inputs) over the polytope { u : G u <= h }.
 
     Needs     a bounded polytope with an interior; floors: for each stage, then for the outputs, an a-priori bound of the
               rounding error of each row over it. split: None, "argmax", "top2" or ("labels", thresholds). volumes, facets,
               vertices, maps: which columns are made. frame: what tolerances are relative to, where the polytope is part of a
-              larger domain (then without facets).
+              larger domain (then without facets). watched: as for `enumerate_planar`.
     Gives     Table, sorted by code; the same for any number of threads, also when max_regions or max_bytes stops it. The codes
               are those of the planar engine: a unit that is constant at a breakpoint over a cell within the rounding floor
               takes the lower piece, winners that are equal over a cell go to the first. Points are means of vertices.
     Sound     cells are divided, never dropped; what is thinner than the tolerance is left in its sibling and counted. Where cuts go
-              through vertices the volumes are added up, and if they are not the domain's, it is done again with all cuts moved
-              off all vertices, by less than the tolerance.
+              through vertices (and wherever volumes are asked for) the volumes are added up, and if they are not the domain's, it
+              is done again with all cuts moved off all vertices, by less than the tolerance.
     Complete  yes for every region thicker than GEOMETRIC (relative to the bounding box mapped to [-1, 1]^k, times its
               diameter); budgets leave a rest.
     Source    cells by vertices and incidence (double description, Motzkin et al. 1953), layer by layer; volumes by
@@ -45,11 +47,11 @@ def enumerate_vertex(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequ
     """
     def go(snaps: bool, volumes: bool) -> dict:
         run = _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps,
-                       frame)
+                       frame, watched)
         return _run(run, progress)
 
     columns = go(True, volumes)
-    if columns["complete"] and columns["met_vertices"]:
+    if columns["complete"] and (columns["met_vertices"] or (volumes and _missing(columns) > CHECK_AREA * columns["domain_volume"])):
         columns = _proved(columns if volumes else go(True, True), go)
         if not volumes:
             columns["volume"] = None
@@ -97,19 +99,15 @@ def _missing(columns: dict) -> float:
     return abs(float(columns["volume"].sum()) - columns["domain_volume"])
 
 
-def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps, frame):
+def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps, frame,
+             watched):
     G, h = _constraints(chain, G, h)
-    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
-    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
-        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
-    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
-    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
-        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:
         return _core.vertex_run(native_chain(chain), *_start_box(G, h, frame), corners_of(frame), floors, ROUNDING_FACTOR, GEOMETRIC,
-                                mode, thresholds, maps, volumes, facets, vertices, snaps, *budgets)
+                                mode, thresholds, maps, volumes, facets, vertices, snaps, watched_rows(watched), *budgets)
     except ValueError as error:
         raise DomainError(str(error)) from None
 

@@ -72,10 +72,19 @@ def _content(study: Study, pictures: dict[str, list[Picture]], command: str) -> 
         "transitions": tables.transitions_table(study), "enclaves": tables.enclaves_table(study),
         "tipping": [tables.tipping_table(study, t) for t in study.tipping], "abrupt": tables.abrupt_table(study),
         "about_regions": words.about_regions(study), "regions": tables.regions_table(study),
+        "unwrapped": _unwrapped(study, pictures.get("unwrapped", [])), "not_unwrapped": study.not_unwrapped,
         "proofs": _proofs(study), "facts": words.facts(study), "plane": tables.plane_table(study), "summary": net.summary(),
         "certified": words.certified(study), "uncertified": words.uncertified(study),
         "command": command or "(made from Python)", "provenance": _provenance(study), "python": AGAIN,
     }
+
+
+def _unwrapped(study: Study, pictures: list[Picture]) -> dict | None:
+    """The rows' local models."""
+    if study.unwrapped is None:
+        return None
+    both = [tables.unwrapped_table(study), tables.joint_table(study)]
+    return {"about": words.about_unwrapped(study), "tables": both, "pictures": pictures}
 
 
 def _proofs(study: Study) -> dict | None:

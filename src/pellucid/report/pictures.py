@@ -22,6 +22,12 @@ INLINE_SVG_BYTES = 400_000
 MOST_SVG_ROWS = 20_000
 """Regions beyond which no SVG is written: a file of many MB that hardly any viewer opens."""
 
+MOST_SVG_MODELS = 5_000
+"""Local models beyond which their pictures are PNG only."""
+
+MOST_AXES = 16
+"""Features whose coefficients stand side by side: more would not be readable on a narrow page."""
+
 MOST_DOTS = 300
 RANK_MAPS = 4
 PNG_DPI = 160
@@ -43,7 +49,8 @@ class Picture:
 def draw(study: Study, folder: Path) -> dict[str, list[Picture]]:
     """Draw all pictures of a study, write them into the folder, and give them for the page, by section."""
     folder.mkdir(parents=True, exist_ok=True)
-    return {"maps": [_map(study, folder)], "importance": [_importance(study, folder)], "ranks": _ranks(study, folder)}
+    return {"maps": [_map(study, folder)], "importance": [_importance(study, folder)], "ranks": _ranks(study, folder),
+            "unwrapped": _unwrapped(study, folder)}
 
 
 def _map(study: Study, folder: Path) -> Picture:
@@ -105,6 +112,28 @@ def _rank(study: Study, folder: Path, number: int, name: str, j: int) -> Picture
     alt = f"Map of the rank of {name} among all features; it ranks first on {first} of the plane."
     return _picture(folder, f"rank_{number}", lambda ax: plots.rank_map(study.main, name, ax, title=f"Rank of {name}"), alt,
                     f"{name}: first on {first} of the plane.", size=(5.6, 4.2), vector=len(study.atlas) <= MOST_SVG_ROWS)
+
+
+def _unwrapped(study: Study, folder: Path) -> list[Picture]:
+    """The rows' local models: coefficients, the profile of the most important feature, local against global performance."""
+    told = study.unwrapped
+    if told is None:
+        return []
+    net, asked = told.models.network, {"output": told.output, "versus": told.versus}
+    best = net.feature_names[int(told.importance.order()[0])]
+    few = len(told.models) <= MOST_SVG_MODELS
+    return [
+        _picture(folder, "unwrapped_coefficients", lambda ax: plots.parallel_coordinates(told.models, ax, n=MOST_AXES, **asked),
+                 f"Lines of the largest local models' coefficients for {told.importance.label}, with all others behind.",
+                 "Each line is one local model, as wide as it has rows: its coefficients times the features' spreads.",
+                 size=(MAP[0], 5.4), vector=few),
+        _picture(folder, "unwrapped_profile", lambda ax: plots.profile(told.models, best, ax, **asked),
+                 f"Lines of the effect of {best} in the largest local models, each over the range of its rows.",
+                 f"What {best} does in each local model, over the rows that it holds for.", size=MAP, vector=few),
+        _picture(folder, "unwrapped_performance", lambda ax: plots.performance(told.top, ax),
+                 "Bars of the performance of the largest local models, on their own rows and on all rows.",
+                 "How well each local model does on its own rows, and on all.", size=MAP),
+    ]
 
 
 def _picture(folder: Path, name: str, make: Callable, alt: str, caption: str, *, size: tuple[float, float], vector: bool = True) -> Picture:

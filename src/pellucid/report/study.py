@@ -9,6 +9,7 @@ import numpy as np
 
 from ..atlas import Atlas
 from ..certificate import Certificate
+from ..errors import PellucidError
 from ..explain import (
     AbruptChanges,
     Description,
@@ -23,6 +24,7 @@ from ..explain import (
 )
 from .proofs import Proofs, prove
 from .question import Question
+from .unwrapped import Unwrapped, unwrapped
 
 MOST_OUTPUTS = 12
 """Outputs whose total weights are tabled one by one; more make no readable table."""
@@ -36,6 +38,7 @@ class Study:
 
     outputs: one description an output. transitions, enclaves: None where no class is given. tipping: of the two free
     features. check: the atlas re-derived by other code. proofs: of one row and of all features' ranges, where asked for.
+    unwrapped: the local models that the rows meet, None where no answers are known; not_unwrapped: why there is none.
     """
 
     question: Question
@@ -48,6 +51,8 @@ class Study:
     abrupt: AbruptChanges
     check: Certificate
     proofs: Proofs | None = None
+    unwrapped: Unwrapped | None = None
+    not_unwrapped: str = ""
 
     @property
     def axes(self) -> tuple[str, str]:
@@ -73,12 +78,25 @@ def study(question: Question, atlas: Atlas, *, proof_seconds: float = 0.0, threa
     output, versus = _contrast(question, atlas)
     main = _by_size(describe(atlas, output, versus))
     several = net.n_outputs > 1
+    local, why = _unwrapped(question, output, versus, threads)
     outputs = tuple(describe(atlas, o) for o in range(net.n_outputs)) if several and net.n_outputs <= MOST_OUTPUTS else ()
     return Study(question, atlas, main, outputs,
                  transitions(atlas) if atlas.by else None, enclaves(atlas) if atlas.by else None,
                  tuple(tipping_points(atlas, j, output, versus) for j in question.free),
                  abrupt_changes(atlas, output, 5, versus=versus), atlas.check(points=CHECK_POINTS),
-                 prove(question, output, versus, max_seconds=proof_seconds, threads=threads) if proof_seconds > 0 else None)
+                 prove(question, output, versus, max_seconds=proof_seconds, threads=threads) if proof_seconds > 0 else None,
+                 local, why)
+
+
+def _unwrapped(question: Question, output, versus, threads: int | None) -> tuple[Unwrapped | None, str]:
+    """The rows' local models, or why there are none."""
+    net = question.network
+    if question.answers.y is None:
+        return None, "no column of right answers was read"
+    try:
+        return unwrapped(net, question.rows.X, question.answers.y, output=output, versus=versus, threads=threads), ""
+    except PellucidError as e:                                            # such as scikit-learn that is not installed
+        return None, str(e).splitlines()[0]
 
 
 def _contrast(question: Question, atlas: Atlas) -> tuple[int | str, int | str | None]:

@@ -11,6 +11,7 @@ from ..certificate import Status
 from ..explain import TippingPoints
 from .findings import quantity_name
 from .study import Study
+from .unwrapped import meaning
 
 MOST_ROWS = 200
 SOME_ROWS = 12
@@ -235,3 +236,38 @@ def importance_rows(study: Study) -> Table | None:
     head = ("feature", "total", "signed mean", *(["interval"] if estimated else []))
     caption = "Total weights over the ranges of all features" + _cut(len(rows), study.question.network.n_inputs, "features")
     return Table(caption, head, rows, frozenset(range(1, len(head))))
+
+
+# ---- the rows' local models
+def unwrapped_table(study: Study) -> Table | None:
+    """The largest local models: their rows, answers and scores (UNWRAP 4)."""
+    if study.unwrapped is None:
+        return None
+    frame = study.unwrapped.summary.to_frame().head(SOME_ROWS).drop(columns=["Single Class", "Single Row", "Trivial"], errors="ignore")
+    head = ("region", "rows", *(c.replace("Response Mean", "mean").replace("Response Std", "std").replace("Coverage", "of the rows")
+                                for c in frame.columns[1:]))
+    rows = [(f"{k}", f"{int(r.iloc[0]):,}", *(_score(c, v) for c, v in zip(frame.columns[1:], r.iloc[1:], strict=True)))
+            for k, r in frame.iterrows()]
+    net = study.unwrapped.models.network
+    caption = f"The rows' regions{meaning(net)}" + _cut(len(rows), study.unwrapped.summary.n_regions, "regions")
+    return Table(caption, head, rows, frozenset(range(len(head) - 1)))
+
+
+def _score(column: str, value) -> str:
+    if isinstance(value, str):
+        return value or "\N{EN DASH}"
+    return "\N{EN DASH}" if np.isnan(value) else share(float(value)) if column == "Coverage" else number(float(value))
+
+
+def joint_table(study: Study) -> Table | None:
+    """Joint importance of the features over all local models."""
+    if study.unwrapped is None:
+        return None
+    told = study.unwrapped.importance
+    frame = told.to_frame()
+    frame = frame.iloc[[*range(min(SOME_ROWS, len(frame) - 1)), len(frame) - 1]]
+    rows = [(r.iloc[0], share(float(r.iloc[1])), share(float(r.iloc[2])), number(float(r.iloc[3])), number(float(r.iloc[4])),
+             share(float(r.iloc[5])), share(float(r.iloc[6]))) for _, r in frame.iterrows()]
+    caption = f"Joint importance for {told.label}" + _cut(len(rows) - 1, len(told.features), "features")
+    head = ("feature", "standardised", "raw", "mean coefficient", "std", "above 0 on", "below 0 on")
+    return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5, 6}))

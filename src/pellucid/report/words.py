@@ -7,6 +7,7 @@ from ..tolerance import GEOMETRIC
 from .findings import quantity_name, ran_out
 from .proofs import Proofs
 from .study import Study
+from .unwrapped import sentences
 
 
 def title(study: Study) -> str:
@@ -123,6 +124,18 @@ def _thin(study: Study) -> str:
     if not cells.unresolved:
         return "no decision fell below that"
     return f"{cells.unresolved} decisions fell below that, at most {cells.unresolved_area:.3g} of area"
+
+
+# ---- the rows' local models
+def about_unwrapped(study: Study) -> list[str]:
+    """What the data's rows say of the network's regions."""
+    if study.unwrapped is None:
+        return []
+    return ["Not on the plane, but where the data is: each row lies in one region of the network, in all features, and on it the network "
+            "is one linear model.", *sentences(study.unwrapped),
+            "A model that does well on its own rows and badly on all does not extrapolate; one that does better on all rows than on its "
+            "own holds a hard part of the data with coefficients that most others share. Joint importance adds up squared coefficients "
+            "over all models, each weighted by its rows."]
 
 
 # ---- beside the map
