@@ -16,8 +16,8 @@ def net() -> pel.Network:
     from torch import nn
 
     torch.manual_seed(0)
-    return pel.load(nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(192, 10), nn.ReLU(), nn.Linear(10, 4)).eval(),
-                    input_shape=(1, 8, 8), link="softmax", class_names=["a", "b", "c", "d"])
+    model = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(192, 10), nn.ReLU(), nn.Linear(10, 4))
+    return pel.load(model.eval(), input_shape=(1, 8, 8), link="softmax", class_names=["a", "b", "c", "d"])
 
 
 def names(net):
@@ -92,7 +92,8 @@ def test_maps_of_a_row_share_one_scale(net, rng):
     other = pel.eva(net, X[:1], grid=4, eps=0.1, target="all", quality="single-pass", sign="-")
     signed = attribution_scene(every, sign_with=other)
     assert signed.signed
-    assert [p.title for p in signed.panels] == [f"{'abcd'[every.label[0]]} against {c}" for k, c in enumerate("abcd") if k != every.label[0]]
+    own = "abcd"[every.label[0]]
+    assert [p.title for p in signed.panels] == [f"{own} against {c}" for c in "abcd" if c != own]
     for panel, t in zip(signed.panels, [k for k in range(4) if k != every.label[0]], strict=True):
         plus, minus = every.images[0, t, 0], other.images[0, t, 0]
         np.testing.assert_allclose(panel.map, np.where(plus >= minus, plus, -minus))
@@ -118,7 +119,8 @@ def test_the_command_writes_maps_scores_and_a_report(net, rng, tmp_path):
 
     net.save(tmp_path / "net.npz")
     np.save(tmp_path / "x.npy", rng.random((3, 1, 8, 8)))
-    call = ["eva", str(tmp_path / "net.npz"), str(tmp_path / "x.npy"), "--grid", "4", "--eps", "0.1", "--row", "1", "--out", str(tmp_path / "o")]
+    call = ["eva", str(tmp_path / "net.npz"), str(tmp_path / "x.npy"), "--grid", "4", "--eps", "0.1", "--row", "1", "--out",
+            str(tmp_path / "o")]
     for more in ([], ["--against", "all", "--signed", "--quality", "single-pass"]):
         done = CliRunner().invoke(app, [*call, *more])
         assert done.exit_code == 0, done.output
