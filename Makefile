@@ -30,6 +30,7 @@ bench: $(VENV)/benched
 	$(PY) benchmarks/planar.py
 	$(PY) benchmarks/vertex.py
 	$(PY) benchmarks/search.py --affinitree
+	$(PY) benchmarks/bounds.py
 
 $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

@@ -26,7 +26,7 @@ def claim(net: Network, inputs: InputSet, found: Bounds, rows: Tensor | None, li
     """The certificate of bounds; rows: (1 or n, s, *output shape), None for probabilities."""
     dtype = str(inputs.dtype).removeprefix("torch.")
     open_ = int((~found.lower.isfinite() | ~found.upper.isfinite()).sum())
-    figures = {"sets": len(inputs), "dtype": dtype, "method": found.method, "unbounded": open_}
+    figures = {"sets": len(inputs), "dtype": dtype, "method": found.method, "unbounded": open_, "link": link}
     why = f"{found.method}; rounding in {dtype} is part of the bounds" + (f"; {open_} overflowed and are infinite" if open_ else "")
     low, high = (t.detach().double().cpu().numpy() for t in (found.lower, found.upper))
     C = None if rows is None else rows.flatten(2).double().cpu().numpy()

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..graph.op import SmoothOp
 from .lines import Lines
 from .piecewise import Bounds, _lines
-from .rounding import unit
+from .rounding import tiny, unit
 
 ULPS = 16
 """What a library's exp, tanh, erf or a short formula of them may be wrong by, in u of |f(t)| + min(1, |t|). The functions of torch
@@ -69,7 +69,7 @@ class Smooth:
         return [_lines(*(self._line(z, l + share * (u - l), side) for side in (-1, 1)), z, self) for share in (0.05, 0.95)]
 
     def _blur(self, t: Tensor, f: Tensor) -> Tensor:
-        return ULPS * unit(self.dtype) * (f.abs() + t.abs().clamp(max=1.0))
+        return ULPS * (unit(self.dtype) * (f.abs() + t.abs().clamp(max=1.0)) + tiny(self.dtype))
 
     def _line(self, z: Bounds, at: Tensor, side: int) -> tuple[Tensor, Tensor]:
         slope = self._slope(*z, at, side)

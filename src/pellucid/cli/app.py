@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import counterfactual, explain, fair, local, monotone, query, regions, resume, unwrap
+from . import bounds, counterfactual, explain, fair, local, monotone, query, regions, resume
 from .doctor import doctor
 from .options import option
 
@@ -31,6 +32,7 @@ _add(counterfactual.counterfactual, counterfactual.EPILOG)
 _add(monotone.monotone, monotone.EPILOG)
 _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
+_add(bounds.bounds, bounds.EPILOG)
 _add(doctor)
 
 
