@@ -43,8 +43,9 @@ class Goal:
     d: np.ndarray | None = None
 
 
-def ascend(graph: Graph, sets: Sets, goal: Goal | np.ndarray, *, aggregate: str = "largest", steps: int = 40, restarts: int = 4, seed: int = 0,
-           dtype: str = "float32", device: str | None = None, enough: float = np.inf, stop: Callable[[], bool] | None = None) -> Attained:
+def ascend(graph: Graph, sets: Sets, goal: Goal | np.ndarray, *, aggregate: str = "largest", steps: int = 40, restarts: int = 4,
+           seed: int = 0, dtype: str = "float32", device: str | None = None, enough: float = np.inf,
+           stop: Callable[[], bool] | None = None) -> Attained:
     """For each set the largest value found of goal (rows C, or a Goal): of each row, or of the largest or smallest of the rows.
 
     Needs     a graph whose ops take torch tensors; sets that are not empty.

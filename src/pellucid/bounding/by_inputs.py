@@ -93,7 +93,6 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
             if budget.is_over:
                 break
             now, open_ = open_.take(min(batch, budget.nodes_left))
-            search.open_bound = min(search.open_bound, float(now.bound.min()))
             budget.nodes += len(now)
             look = _Look(bound(now.lower, now.upper, C), C, b, rows, strict, now)
             look.mix()
@@ -107,7 +106,7 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
                 search.leaves += int(is_done.sum())
                 done += float(np.exp2(_log_volume(now.lower[is_done], now.upper[is_done]) - whole).sum())
                 if search.leaves <= MOST_KEPT:
-                    search.kept.append(("boxes", now.lower[is_done], now.upper[is_done]))
+                    search.kept.append(((low.tobytes(), up.tobytes()), now.lower[is_done], now.upper[is_done]))
             left = np.flatnonzero(~is_done)
             if not len(left):
                 continue
@@ -117,11 +116,15 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
             if search.try_points(_candidates(lower, upper, steep), tuple(cases)):
                 break
             halves, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
-            stuck += unsplit
+            stuck += len(unsplit)
+            search.open_bound = min(search.open_bound, float(unsplit.min(initial=np.inf)))
             open_ = open_.plus(halves)
             budget.tell(len(open_), min(done, 1.0))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:                                   # boxes in hand are lost, so that nothing may be claimed
         budget.pressed = True
+        search.undecided, search.open_bound = budget.reason, -np.inf
+        search.n_left += 1
+        return
     _close(search, open_, stuck)
 
 
@@ -130,12 +133,9 @@ def _close(search: Search, open_: _Open, stuck: int) -> None:
     search.n_left += len(open_)
     if stuck:
         search.undecided = f"{stuck} boxes are too small to be halved in float64, and bounds do not decide them"
-        search.open_bound = min(search.open_bound, 0.0)
     if len(open_):
         search.undecided = search.budget.reason
-        search.open_bound = float(open_.bound.min())
-    elif not stuck:
-        search.open_bound = np.inf
+        search.open_bound = min(search.open_bound, float(open_.bound.min()))
 
 
 def _log_volume(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -221,8 +221,8 @@ def _candidates(lower: np.ndarray, upper: np.ndarray, slope: np.ndarray) -> np.n
     return np.concatenate([centre, np.where(slope > 0, lower, upper)])
 
 
-def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, int]:
-    """Both halves of each box, along the feature over which the linear bound moves most; and how many cannot be halved."""
+def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray]:
+    """Both halves of each box, along the feature over which the linear bound moves most; and the bounds of those that cannot be halved."""
     middle = lower + (upper - lower) / 2
     can = (lower < middle) & (middle < upper)
     width = upper - lower
@@ -237,4 +237,4 @@ def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, int]:
     right_lower[np.arange(len(n)), axis[n]] = at
     halves = _Open(np.concatenate([lower[n], right_lower]), np.concatenate([left_upper, upper[n]]),
                    np.concatenate([alive[n], alive[n]]), np.concatenate([bound[n], bound[n]]))
-    return halves, int((~ok).sum())
+    return halves, bound[~ok]

@@ -12,13 +12,13 @@ from torch import Tensor
 from .backward import Trace, backward
 from .hidden import crown
 from .mixing import Mixture, climb
-from .pairwise import without_selections
 from .piecewise import Elementwise
 from .property import Case
 from .rounding import plain_products
 from .searching import Search
 from .sets import InputSet, boxes, down, input_set, up
 from .splits import Beta, Nodes, Watched, root, together, trace_of
+from .without_selections import without_selections
 
 ENTRIES = 2**22
 """Coefficients of the widest tensor that a batch of nodes may have: 16 MB in float32, of which a dozen are alive with their gradients."""
@@ -92,9 +92,8 @@ class _Tree:
             if not len(left) or self.search.is_decided:
                 continue
             children, unsplit = self.split(now, left, value, mixture, trace)
-            if unsplit:
-                stuck += unsplit
-                self.search.open_bound = min(self.search.open_bound, 0.0)
+            stuck += len(unsplit)
+            self.search.open_bound = min(self.search.open_bound, float(unsplit.min(initial=np.inf)))
             if children is not None:
                 open_ = together([open_, children]) if len(open_) else children
             budget.tell(len(open_), closed)
@@ -150,16 +149,19 @@ class _Tree:
         b = self.case.b
         return np.where(b == 0.0, value, np.nextafter(value - b, -np.inf))
 
-    def split(self, now: Nodes, left: Tensor, value: np.ndarray, mixture: Mixture, trace: Trace) -> tuple[Nodes | None, int]:
-        """The children of the nodes that are left, and how many have no unit to split."""
-        n, run = len(now), self.watched.program
+    def split(self, now: Nodes, left: Tensor, value: np.ndarray, mixture: Mixture, trace: Trace) -> tuple[Nodes | None, np.ndarray]:
+        """The children of the nodes that are left, and the bounds of those that have no unit to split."""
+        run = self.watched.program
         score, at = self._scores(now, value, mixture, trace)
+        if not score.shape[1]:                                  # no unit to split at all
+            return None, value.max(axis=1, initial=-np.inf)[left.cpu().numpy()]
         score, at = score[left], at[left]
         best, unit_ = score.max(dim=1)
         ok = best > 0
         keep = left[ok]
+        unsplit = value.max(axis=1, initial=-np.inf)[left[~ok].cpu().numpy()]
         if not len(keep):
-            return None, int((~ok).sum())
+            return None, unsplit
         parents, unit_, cut = now[keep], unit_[ok], at[ok].gather(1, unit_[ok][:, None])[:, 0]
         bound = torch.as_tensor(value.max(axis=1, initial=-np.inf), dtype=run.dtype, device=run.device)[keep]
         flat = mixture.flat
@@ -171,8 +173,7 @@ class _Tree:
                     (parents.value, cut[:, None])]
             joined = [torch.cat(pair, dim=1) for pair in more]
             children.append(Nodes(*joined, bound, alpha, torch.nn.functional.pad(beta, (0, 1))))
-        assert n
-        return together(children), int((~ok).sum())
+        return together(children), unsplit
 
     def _scores(self, now: Nodes, value: np.ndarray, mixture: Mixture, trace: Trace) -> tuple[Tensor, Tensor]:
         """For each unit what its lines lose where it would be split, 0 where it need not be; and that value."""

@@ -46,12 +46,12 @@ def space_of(net: Network, domain, p: Property) -> Space:
         return _plain(net, sets, ball, p.unsafe)
     if isinstance(domain, Box):
         box = _in_order(domain, net.feature_names)
+        _check_bounded(box)
         return _plain(net, boxes(box.lower, box.upper), None, [_with_rows(c, box.A, box.b) for c in p.unsafe])
     return _in_plane(net, as_slice(domain, net.feature_names), p.unsafe)
 
 
 def _plain(net: Network, sets: Sets, ball: Ball | None, cases) -> Space:
-    _check_bounded(sets)
     cut = [replace(c, lower=np.maximum(c.lower, sets.lower[0]), upper=np.minimum(c.upper, sets.upper[0])) for c in cases]
     cut = [c for c in cut if not (c.lower > c.upper).any()]
     graph = net.graph
@@ -79,7 +79,7 @@ def _in_plane(net: Network, plane: Slice, cases) -> Space:
     return Space(graph, sets, None, tuple(rows), plane.point, False)
 
 
-def _check_bounded(sets: Sets) -> None:
+def _check_bounded(sets: Sets | Box) -> None:
     if not (np.isfinite(sets.lower).all() and np.isfinite(sets.upper).all()):
         raise DomainError("a domain to verify over has to be bounded in every feature")
 

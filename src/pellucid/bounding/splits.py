@@ -162,7 +162,8 @@ class Beta:
         """(n, s): what stands without z, rounded down; several entries of one unit are added up in `rows`, which rounds too."""
         terms = self.weight * (self.nodes.side * self.nodes.value).unsqueeze(1)
         size_ = self.weight * self.nodes.value.abs().unsqueeze(1)
-        return -terms.sum(2) - 2 * self.gamma * size_.sum(2) - 2 * self.gamma * (self.weight * self.reach.unsqueeze(1)).sum(2) * self._repeats
+        added = (self.weight * self.reach.unsqueeze(1)).sum(2) * self._repeats
+        return -terms.sum(2) - 2 * self.gamma * (size_.sum(2) + added)
 
     @property
     def _repeats(self) -> Tensor:

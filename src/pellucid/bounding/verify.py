@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import DataError, Interrupted, MissingExtra
 from ..graph import Network
 from ..importers.load import Original, original_of
 from .property import Property, before_link, property_of
+from .recheck import recheck
 from .replay import asked_of_original, in_float32
 from .searching import Budget, Reached, Search
 from .space import Space, space_of
@@ -29,7 +31,7 @@ RESTARTS, STARTS, STEPS = 4, 64, 40
 """Of the first attack: starts is for domains of few inputs, where points are cheap."""
 
 
-def verify(net: Network, domain, property=None, *, split: str = "auto", max_seconds: float | None = None, max_nodes: int | None = None,
+def verify(net: Network, domain, property=None, *, split: str = "auto", max_seconds: float | None = 300.0, max_nodes: int | None = None,
            dtype: Any = None, device: Any = "cpu", batch: int | None = None, seed: int = 0, original=None,
            progress: Callable[[Reached], object] | None = None) -> Verdict:
     """Does a property hold at every point of a domain?
@@ -39,8 +41,9 @@ def verify(net: Network, domain, property=None, *, split: str = "auto", max_seco
         pel.output("left") - pel.output("right") >= 0.5; pel.never(...), comparisons that may not hold all at once; or a Property.
         Outputs are those before the link, except in a .vnnlib file, which speaks of what the model answers.
     split: "inputs" (boxes are halved: for few inputs), "units" (by the sign of hidden units), or "auto".
-    max_seconds, max_nodes: budgets; when one runs out the verdict is UNKNOWN and says so. dtype: torch.float32 (faster) or
-        torch.float64 of the bounds, sound both; default: float32, and float64 again for what rounding leaves open.
+    max_seconds, max_nodes: budgets, None for none; when one runs out the verdict is UNKNOWN and says so. Where the margin is zero
+        somewhere (ties, as zero biases make them) no bound can decide, and every budget runs out. dtype: of the bounds, torch.float32 (the
+        default) or torch.float64 (half as fast; decides smaller margins); sound both.
     original: the model file or object (as `load` takes it), in whose own runtime a counterexample is replayed; default: the .onnx
         file that the network was loaded from, where it is still there.
     progress: called with what was reached.
@@ -129,9 +132,8 @@ def _search(search: Search, how: str, dtype, device, batch: int | None, torch) -
         from .by_inputs import BATCH, by_inputs
         from .leaves import BoxBounds
 
-        for precision in (torch.float32, torch.float64) if dtype is None else (dtype,):
-            by_inputs(search, BoxBounds.of(search.space.graph, precision, device), batch=batch or BATCH)
-            return
+        by_inputs(search, BoxBounds.of(search.space.graph, dtype or torch.float32, device), batch=batch or BATCH)
+        return
     from .by_units import by_units
 
     by_units(search, dtype or torch.float32, device, batch)
@@ -158,13 +160,16 @@ def _verdict(net: Network, p: Property, answered: Property | None, search: Searc
         reason = f"the witness is unsafe by the network itself, in float64{said}"
         excess = p.unsafe[case].excess(y, x[None])[0]
         margin = float(excess.max(initial=-np.inf))
-        certificate = Certificate(claim, Status.REFUTED, reason, figures)
-        verdict = Verdict(certificate, x, y[0], answer, confirmed, case, -np.inf, margin, net.feature_names)
-    else:
-        is_proved = not search.undecided and not search.n_left
-        bound = min(search.proved, search.open_bound)
-        terms = "bounds that include rounding exclude every unsafe case on every leaf, and the leaves cover the domain"
-        certificate = Certificate(claim, Status.PROVED if is_proved else Status.UNKNOWN, terms if is_proved else search.undecided, figures)
-        x = None if search.v is None else space.lift(search.v[None])[0]
-        verdict = Verdict(certificate, None, None, None, None, None, bound, search.margin, net.feature_names)
-    return verdict
+        certificate = _checkable(Certificate(claim, Status.REFUTED, reason, figures), net, p, search, x)
+        return Verdict(certificate, x, y[0], answer, confirmed, case, -np.inf, margin, net.feature_names)
+    is_proved = not search.undecided and not search.n_left
+    bound = min(search.proved, search.open_bound)
+    terms = "bounds that include rounding exclude every unsafe case on every leaf, and the leaves cover the domain"
+    if not space.cases:
+        terms = "no point of the domain keeps the unsafe cases' bounds on the inputs"
+    certificate = Certificate(claim, Status.PROVED if is_proved else Status.UNKNOWN, terms if is_proved else search.undecided, figures)
+    return Verdict(_checkable(certificate, net, p, search, None), None, None, None, None, None, bound, search.margin, net.feature_names)
+
+
+def _checkable(claim: Certificate, net: Network, p: Property, search: Search, witness: np.ndarray | None) -> Certificate:
+    return replace(claim, recheck=lambda: recheck(net, p, search, claim, witness))

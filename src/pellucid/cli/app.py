@@ -10,6 +10,7 @@ import typer
 
 from . import counterfactual, explain, fair, local, monotone, query, regions, resume, unwrap
 from . import bounds, counterfactual, explain, fair, local, monotone, query, regions, resume
+from . import counterfactual, explain, fair, local, monotone, query, regions, resume, verify
 from .doctor import doctor
 from .options import option
 
@@ -33,6 +34,7 @@ _add(monotone.monotone, monotone.EPILOG)
 _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
 _add(bounds.bounds, bounds.EPILOG)
+_add(verify.verify, verify.EPILOG)
 _add(doctor)
 
 

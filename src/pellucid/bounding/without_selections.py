@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import INPUT, Graph, GraphBuilder, SelectionOp
-from ..graph.op import Pick, size
+from ..graph.op import Pick, Shape, size
 from ..ops.add import Add
 from ..ops.rearrange import Concat, Reshape
 from ..ops.relu import ReLU
@@ -25,7 +25,7 @@ def without_selections(graph: Graph) -> Graph:
     return builder.graph(name[graph.output])
 
 
-def _tree(builder: GraphBuilder, op: SelectionOp, inputs: list[str], out) -> str:
+def _tree(builder: GraphBuilder, op: SelectionOp, inputs: list[str], out: Shape) -> str:
     """Halve the groups until one of each is left; short groups repeat their last member, which changes no maximum."""
     ptr, members = op.groups(*(builder.shapes[s] for s in inputs))
     sizes = np.diff(ptr)
@@ -34,7 +34,7 @@ def _tree(builder: GraphBuilder, op: SelectionOp, inputs: list[str], out) -> str
     flat = [s if len(builder.shapes[s]) == 1 else builder.add(Reshape((size(builder.shapes[s]),)), s) for s in inputs]
     value = flat[0] if len(flat) == 1 else builder.add(Concat(0, (None,) * len(flat)), *flat)
     while True:
-        half = table.shape[1] // 2
+        half = np.size(table, 1) // 2
         if half == 0:
             picked = builder.add(Pick(table[:, 0].copy()), value)
             return builder.add(Reshape(out), picked)
