@@ -11,6 +11,7 @@ taken in turn, so that a busy machine disturbs both.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 
 import numpy as np
@@ -23,13 +24,13 @@ TARGET = 2.5
 
 
 def network(rng):
-    W = [rng.normal(size=(o, i)) * np.sqrt(2 / i) for i, o in zip(SIZES[:-1], SIZES[1:], strict=True)]
+    W = [rng.normal(size=(o, i)) * np.sqrt(2 / i) for i, o in itertools.pairwise(SIZES)]
     return pel.load((W, [rng.normal(size=len(w)) * 0.1 for w in W]), orientation="out_in")
 
 
 def products(method: str, n: int):
     """A function that makes the bare products."""
-    W = [torch.randn(o, i) for i, o in zip(SIZES[:-1], SIZES[1:], strict=True)]
+    W = [torch.randn(o, i) for i, o in itertools.pairwise(SIZES)]
     if method == "interval":
         A = [w.abs() for w in W]
         x = [torch.randn(n, w.shape[1]) for w in W]

@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import pellucid as pel  # noqa: E402
 from bounding.sets import mlp, outside, points  # noqa: E402
+
+import pellucid as pel  # noqa: E402
 from pellucid.bounding import backward, boxes, crown, final, input_set, plain_products, program  # noqa: E402
 from pellucid.errors import DomainError  # noqa: E402
 from pellucid.ops.tanh import Tanh  # noqa: E402
@@ -153,7 +154,8 @@ def test_hidden_forms_bound_subsets():
     with plain_products(), torch.no_grad():
         base, forms = input_set(net, pel.Ball(x, 0.5, clip=None)), {}
         trace = crown(run, base, keep=forms)
-        inner = boxes(torch.tensor(x - [[0.5, 0, 0, 0.5]]), torch.tensor(x + [[0.5, 0, 0, 0.5]]))
+        half = np.array([0.5, 0, 0, 0.5])
+        inner = boxes(torch.tensor(x - half), torch.tensor(x + half))
         for name, (below, above) in forms.items():
             low, high = below.least(inner), -above.least(inner)
             z = net.graph.until(name)(x + rng.uniform(-0.5, 0.5, (300, 4)) * [1, 0, 0, 1])

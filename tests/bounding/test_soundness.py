@@ -9,9 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import pellucid as pel  # noqa: E402
 from bounding.sets import around, mlp, outside, points  # noqa: E402
 from laws.test_ops import CASES  # noqa: E402
+
+import pellucid as pel  # noqa: E402
 from pellucid.ops.relu import ReLU  # noqa: E402
 from pellucid.ops.tanh import Tanh  # noqa: E402
 

@@ -72,7 +72,8 @@ def bounds(net: Network, domain: Any, *, method: str = "auto", spec: Any = None,
     with plain_products(), torch.set_grad_enabled(torch.is_grad_enabled() and _has_gradient(inputs)):
         for k in range(0, len(inputs), step):
             part = inputs[k:k + step] if step < len(inputs) else inputs
-            found.append(_bounds(run, part, rows if len(rows) == 1 else rows[k:k + step], method, forms, iterations))
+            C = rows if len(rows) == 1 else rows[k:k + step]
+            found.append(_bounds(run, part, C, method, forms, iterations, spec is None and not pairs))
         low, high = no_nan(torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found]))
         if through:
             low, high = link_bounds(net.link, net.n_outputs, low, high)
@@ -169,9 +170,13 @@ def _rows(net: Network, spec: Any, n: int, run: Program) -> Tensor:
 Found = tuple[Tensor, Tensor, Form | None]
 
 
-def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool, iterations: int) -> Found:
+def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool, iterations: int, is_plain: bool) -> Found:
     if method == "interval":
-        return final(intervals(run, inputs), C, until_nonlinear=True)
+        trace = intervals(run, inputs)
+        if is_plain and _ends_at_once(run):
+            low, high = trace.bounds[run.output]
+            return low.flatten(1), high.flatten(1), None
+        return final(trace, C, until_nonlinear=True)
     if method == "crown-interval":
         return final(intervals(run, inputs), C, keep=forms)
     if method == "crown":
@@ -190,6 +195,12 @@ def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool,
         found.append(final(crown(run, inputs, iterations=iterations), C, iterations=iterations))
     return (torch.stack([f[0].nan_to_num(nan=-math.inf) for f in found]).amax(0),
             torch.stack([f[1].nan_to_num(nan=math.inf) for f in found]).amin(0), None)
+
+
+def _ends_at_once(run: Program) -> bool:
+    """Does the output stand right behind a nonlinear step or the input? Then intervals lose nothing on the last way."""
+    step = run.step(run.output) if run.output in run.place else None
+    return step is not None and (not step.is_affine or all(s == INPUT or not run.step(s).is_affine for s in step.inputs))
 
 
 def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool = False, iterations: int = 0

@@ -37,6 +37,7 @@ class Trace:
     lines: dict[str, Any] = field(default_factory=dict)
     spoils: dict[str, Tensor] = field(default_factory=dict)
     reaches: dict[str, Tensor] = field(default_factory=dict)
+    floors: dict[str, Tensor] = field(default_factory=dict)
     pairs: dict[str, Pair] = field(default_factory=dict)
 
     def lines_of(self, step: Step):
@@ -66,9 +67,11 @@ class Trace:
 
     def floor(self, step: Step) -> Tensor:
         """(n, 1): what products that underflow can cost in all, for one row."""
-        terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
-        total = sum(self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs)
-        return 8 * terms * tiny(self.program.dtype) * (total + size(step.shape))
+        if step.name not in self.floors:
+            terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
+            total = sum(self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs)
+            self.floors[step.name] = 8 * terms * tiny(self.program.dtype) * (total + size(step.shape))
+        return self.floors[step.name]
 
     def rows(self, index) -> Trace:
         """The same for some of the sets."""

@@ -26,12 +26,11 @@ def bounds(
                                         "inputs.")] = None,
     eps: Annotated[float | None, o.option("--eps", min=0.0, help="Radius of the ball around each row.")] = None,
     norm: Annotated[str, o.option("--norm", shown="inf|2|1", help="Of the ball.")] = "inf",
-    clip: Annotated[str | None, o.option("--clip", shown="LOW:HIGH", help="The range of inputs that exist, such as 0:1 for images; default: "
-                                         "none.")] = None,
+    clip: Annotated[str | None, o.option("--clip", shown="LOW:HIGH", help="The inputs that exist, 0:1 for images.")] = None,
     box: Annotated[str | None, o.option("--box", shown="LOW:HIGH", help="Instead of balls: every input within this range.")] = None,
     rows: Annotated[int | None, o.option("--rows", min=1, help="Only the first rows of --at.")] = None,
-    method: Annotated[str, o.option("--method", shown="METHOD", help="interval, forward, crown-interval, forward+crown, crown, alpha-crown, "
-                                    "best, or auto.")] = "auto",
+    method: Annotated[str, o.option("--method", shown="METHOD", help="interval, forward, crown-interval, forward+crown, crown, "
+                                    "alpha-crown, best, or auto.")] = "auto",
     margins: Annotated[bool, o.option("--margins", help="Bound the lead of the class at each row over every other class.")] = False,
     probabilities: Annotated[bool, o.option("--probabilities", help="Bound what the model answers instead of its logits.")] = False,
     dtype: Annotated[str, o.option("--dtype", shown="float64|float32", help="Precision; bounds are sound in both.")] = "float64",
