@@ -32,6 +32,12 @@ class Affine(abc.ABC):
     copies: bool = False
     bias: Tensor | None = None
 
+    @cached_property
+    def bias_size(self) -> Tensor:
+        """|bias|, of an op that has one."""
+        assert self.bias is not None
+        return self.bias.abs()
+
     @abc.abstractmethod
     def forward(self, *xs: Tensor) -> Tensor:
         """sum_k A_k x_k: (n, *out), without the bias."""

@@ -233,9 +233,10 @@ def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool 
 
 def _lost(C: Tensor, L: Tensor, trace: Trace) -> Tensor | None:
     """(n, s): what rows cost that the dtype does not hold; None where it holds them."""
-    lost = (L.to(C.dtype) - C).abs()
-    if not bool(lost.any()):
+    back = L.to(C.dtype)
+    if torch.equal(back, C):
         return None
+    lost = (back - C).abs()
     run = trace.program
     reach = reach_of(trace.bounds[run.output]).to(C.dtype)
     cost = (lost * reach.unsqueeze(1)).flatten(2).sum(2)

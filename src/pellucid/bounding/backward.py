@@ -13,7 +13,7 @@ from ..graph.op import size
 from .affine import Affine
 from .forward import Pair
 from .interval import reach_of
-from .lines import dot
+from .lines import both, dot
 from .piecewise import Bounds
 from .program import Program, Step
 from .rounding import gamma, tiny, unit
@@ -62,15 +62,15 @@ class Trace:
             g = gamma(size(step.shape) + nodes + 16, dtype)     # of the sums of |L| times what follows, and with the bias
             over = 1 + 4 * g + 4 * gamma(rule.terms + 8, dtype)
             room = gamma(rule.terms_back + 4, dtype) * over * rule.magnitude(*(self.reach(s) for s in step.inputs))
-            self.spoils[step.name] = room if rule.bias is None else room + g * over * rule.bias.abs()
+            self.spoils[step.name] = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=g * over)
         return self.spoils[step.name]
 
     def floor(self, step: Step) -> Tensor:
         """(n, 1): what products that underflow can cost in all, for one row."""
         if step.name not in self.floors:
             terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
-            total = sum(self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs)
-            self.floors[step.name] = 8 * terms * tiny(self.program.dtype) * (total + size(step.shape))
+            totals = [self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs]
+            self.floors[step.name] = (sum(totals[1:], totals[0]) + size(step.shape)) * (8 * terms * tiny(self.program.dtype))
         return self.floors[step.name]
 
     def rows(self, index) -> Trace:
@@ -112,24 +112,27 @@ def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None =
     program, nodes = trace.program, len(trace.program.steps)
     unit_ = unit(program.dtype)
     pending: dict[str, Tensor | Units] = {name: L}
-    d: Tensor | Any = 0.0
+    d: Tensor | Any = None
     for step in reversed(program.steps[: program.place.get(name, -1) + 1]):
         if step.name not in pending or (until_nonlinear and not step.is_affine):
             continue
         L, rule = pending.pop(step.name), step.rule
-        if isinstance(rule, Affine):
+        if step.is_affine:
             parts, cost = _through_affine(trace, step, L)
         else:
+            assert not isinstance(rule, Affine)
             L = L.rows(program) if isinstance(L, Units) else L
             line = lines[step.name] if lines and step.name in lines else trace.lines_of(step)
             parts, cost = line.back(L, [trace.reach(s) for s in step.inputs], nodes)
-        d = d + cost - trace.floor(step)
+        cost = cost - trace.floor(step)
+        d = cost if d is None else d + cost
         for source, part in zip(step.inputs, parts, strict=True):
             if source in pending:
                 part = pending[source] + part
                 d = d - 2 * unit_ * dot(part.abs(), trace.reach(source))
             pending[source] = part
     carried: Tensor | None = None
+    d = 0.0 if d is None else d
     for source, rows in pending.items():
         L = rows.rows(program) if isinstance(rows, Units) else rows
         if source in trace.pairs and source != INPUT:
@@ -143,7 +146,9 @@ def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None =
             d = d - 2 * unit_ * dot(L.abs(), trace.inputs.reach)
         carried = L
     L = carried if carried is not None else trace.inputs.lower.new_zeros(1, d.shape[1], *trace.inputs.shape)
-    d = torch.zeros(len(trace.inputs), L.shape[1], dtype=program.dtype, device=program.device) + d
+    shape = len(trace.inputs), L.shape[1]
+    if not isinstance(d, Tensor) or d.shape != shape:
+        d = torch.zeros(shape, dtype=program.dtype, device=program.device) + d
     return Form(L, d)
 
 
@@ -158,15 +163,22 @@ def _through_affine(trace: Trace, step: Step, L: Tensor | Units) -> tuple[list[T
         bias = zero if rule.bias is None else rule.bias.flatten()[L.index]
         off = zero if spoil is None else spoil.flatten(1)[:, L.index]
         d = torch.cat([torch.atleast_2d(bias - off), torch.atleast_2d(-bias - off)], dim=1) if bias.dim() or off.dim() else zero
-        parts = [r[:, L.index] for r in rows]
-        return [torch.cat([r, -r], dim=1) for r in parts], d
+        return [_and_negative(r, L.index) for r in rows], d
     L = L.rows(program) if isinstance(L, Units) else L
-    d = torch.zeros(1, L.shape[1], dtype=program.dtype, device=program.device)
-    if rule.bias is not None:
-        d = d + dot(L, rule.bias.unsqueeze(0))
+    if rule.bias is not None and spoil is not None:
+        return rule.back(L), both(L, rule.bias.unsqueeze(0), -spoil)
     if spoil is not None:
-        d = d - dot(L.abs(), spoil)
-    return rule.back(L), d
+        return rule.back(L), -dot(L.abs(), spoil)
+    return rule.back(L), torch.zeros(1, L.shape[1], dtype=program.dtype, device=program.device)
+
+
+def _and_negative(A: Tensor, index: Tensor) -> Tensor:
+    """Rows of A (1, outputs, *shape), and then their negatives; written once each."""
+    k = len(index)
+    out = A.new_empty(1, 2 * k, *A.shape[2:])
+    torch.index_select(A, 1, index, out=out[:, :k])
+    torch.neg(out[:, :k], out=out[:, k:])
+    return out
 
 
 @dataclass(frozen=True, eq=False)

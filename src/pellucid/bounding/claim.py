@@ -25,7 +25,9 @@ CLAIM = "no point of a set has an output outside its bounds"
 def claim(net: Network, inputs: InputSet, found: Bounds, rows: Tensor | None, link: bool) -> Certificate:
     """The certificate of bounds; rows: (1 or n, s, *output shape), None for probabilities."""
     dtype = str(inputs.dtype).removeprefix("torch.")
-    open_ = int((~found.lower.isfinite() | ~found.upper.isfinite()).sum())
+    open_ = 0
+    if not math.isfinite((found.lower.sum() + found.upper.sum()).item()):
+        open_ = int((~found.lower.isfinite() | ~found.upper.isfinite()).sum())
     figures = {"sets": len(inputs), "dtype": dtype, "method": found.method, "unbounded": open_, "link": link}
     why = f"{found.method}; rounding in {dtype} is part of the bounds" + (f"; {open_} overflowed and are infinite" if open_ else "")
 

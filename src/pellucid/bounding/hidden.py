@@ -60,7 +60,7 @@ def forward(program: Program, inputs: InputSet) -> Trace:
 def _push(trace: Trace, step: Step, given: dict[str, Bounds] | None) -> None:
     found = interval(step, [trace.bounds[s] for s in step.inputs], trace.inputs)
     n = len(trace.inputs)
-    found = tuple(b.expand(n, *b.shape[1:]) for b in found)
+    found = tuple(b if b.shape[0] == n else b.expand(n, *b.shape[1:]) for b in found)
     if given and step.name in given:
         found = meet(found, given[step.name])
     trace.bounds[step.name] = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from ..graph.graph import INPUT
@@ -25,24 +26,27 @@ def interval(step: Step, ins: list[Bounds], inputs: InputSet | None = None) -> B
     Source    Gowal et al. 2018 (IBP).
     """
     rule = step.rule
-    if not isinstance(rule, Affine):
+    if not step.is_affine:
         return rule.interval(*ins)
+    assert isinstance(rule, Affine)
     dtype = ins[0][0].dtype
-    bias = 0.0 if rule.bias is None else rule.bias
     if rule.copies:
+        bias = 0.0 if rule.bias is None else rule.bias
         lower, upper = (rule.forward(*(z[side] for z in ins)) + bias for side in (0, 1))
         if rule.bias is not None:
             wide = 2 * unit(dtype) * rule.bias.abs()
             lower, upper = lower - wide, upper + wide
         return lower, upper
     g = gamma(rule.terms + 8, dtype)
-    middles = [l / 2 + u / 2 for l, u in ins]
+    middles = [torch.add(l / 2, u, alpha=0.5) for l, u in ins]
     over = 1 + 2 * g                                            # of the sums that make r themselves
-    radii = [(u - l) * (over / 2) + (g * over) * c.abs() for (l, u), c in zip(ins, middles, strict=True)]
+    radii = [((u - l) * (over / 2)).add_(c.abs(), alpha=g * over) for (l, u), c in zip(ins, middles, strict=True)]
     z, r = rule.forward(*middles), rule.magnitude(*radii)
+    small = 4 * (rule.terms + 2) * tiny(dtype)
     if rule.bias is not None:
-        z, r = z + bias, r + g * over * rule.bias.abs()
-    r = r + 4 * (rule.terms + 2) * tiny(dtype)
+        z = z + rule.bias
+        r = torch.add(r, rule.bias_size, alpha=g * over)
+    r = r + small
     lower, upper = z - r, z + r
     if inputs is not None and inputs.p != math.inf and step.inputs == (INPUT,):
         lower, upper = meet((lower, upper), _first(step, inputs))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .rounding import gamma, unit
@@ -22,6 +23,7 @@ class Lines:
     below: Tensor
     above_slope: Tensor
     above: Tensor
+    met: list = field(default_factory=list, repr=False, init=False)
 
     def rows(self, begin: int, end: int) -> Lines:
         """Of lines of their own for each row, those of some rows."""
@@ -34,28 +36,49 @@ class Lines:
         by at most 4 u |L| max |slope| in each entry, which costs as much times |z|; the sum over the offsets is off by gamma |L||offsets|.
         `nodes`: how many sums of this kind are added up in the end.
         """
-        u, n = unit(L.dtype), L[0, 0].numel()
-        own = self.below_slope.dim() == L.dim()                 # lines of their own for each row
-        reach = reaches[0].unsqueeze(1) if own else reaches[0]
         p = L.abs()
-        slope, turn = (self.below_slope + self.above_slope) / 2, (self.below_slope - self.above_slope) / 2
-        offset, gap = (self.below + self.above) / 2, (self.below - self.above) / 2
-        g = gamma(n + nodes + 16, L.dtype)
-        spoil = ((4 * u) * torch.maximum(self.below_slope.abs(), self.above_slope.abs()) * reach +
-                 g * (self.below.abs() + self.above.abs())) * (1 + 4 * g)
+        own = self.below_slope.dim() == L.dim()                 # lines of their own for each row
+        slope, turn, offset, gap = self._met(reaches[0].unsqueeze(1) if own else reaches[0], L[0, 0].numel() + nodes + 16)
         if own:
-            out = torch.addcmul(L * slope, p, turn)
-            d = (L * offset + p * (gap - spoil)).flatten(2).sum(2)
-            return [out], d
-        slope, turn = slope.unsqueeze(1), turn.unsqueeze(1)
-        return [torch.addcmul(L * slope, p, turn)], dot(L, offset) + dot(p, gap - spoil)
+            return [torch.addcmul(L * slope, p, turn)], (L * offset + p * gap).flatten(2).sum(2)
+        return [(L * slope.unsqueeze(1)).addcmul_(p, turn.unsqueeze(1))], dot(L, offset) + dot(p, gap)
+
+    def _met(self, reach: Tensor, terms: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Middle slope, half their difference, middle offset, half their difference less rounding: what L, |L|, L, |L| meet.
+
+        Kept between calls of one reach, where no gradient flows: every pass backwards asks again.
+        """
+        if self.met and self.met[0][0] is reach and self.met[0][1] == terms:
+            return self.met[0][2]
+        u, g = unit(reach.dtype), gamma(terms, reach.dtype)
+        spoil = torch.maximum(self.below_slope.abs(), self.above_slope.abs()) * (4 * u * (1 + 4 * g)) * reach
+        spoil = torch.add(spoil, self.below.abs() + self.above.abs(), alpha=g * (1 + 4 * g))
+        made = ((self.below_slope + self.above_slope) / 2, (self.below_slope - self.above_slope) / 2,
+                (self.below + self.above) / 2, (self.below - self.above) / 2 - spoil)
+        if not (reach.requires_grad or any(t.requires_grad for t in made)):
+            self.met[:] = [(reach, terms, made)]
+        return made
+
+
+CHUNK = 1 << 16
+"""Coefficients of rows that are read several times before the next: they stay in a core's own cache."""
+
+
+def both(L: Tensor, v: Tensor, w: Tensor) -> Tensor:
+    """(n, s): L v + |L| w, as `dot`; where rows are many and no gradient flows, some at a time, so that |L| is never written out."""
+    rows = max(1, CHUNK // L[0, 0].numel())
+    if L.shape[0] > 1 or rows >= L.shape[1] or L.device.type != "cpu" or L.requires_grad or v.requires_grad or w.requires_grad:
+        return dot(L, v) + dot(L.abs(), w)
+    v, w = v.flatten(1), w.flatten(1)
+    parts = [F.linear(v, part) + F.linear(w, part.abs()) for part in L[0].flatten(1).split(rows)]
+    return torch.cat(parts, dim=1)
 
 
 def dot(L: Tensor, v: Tensor) -> Tensor:
     """(n, s): rows L (n or 1, s, *shape) times v (n or 1, *shape)."""
-    L, v = L.flatten(2), v.flatten(1)
-    if len(L) == 1:
-        return v @ L[0].T
-    if len(v) == 1:
+    L, v = L if L.dim() == 3 else L.flatten(2), v if v.dim() == 2 else v.flatten(1)
+    if L.shape[0] == 1:
+        return F.linear(v, L[0])
+    if v.shape[0] == 1:
         return L @ v[0]
     return torch.bmm(L, v.unsqueeze(2)).squeeze(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -139,13 +140,13 @@ def _relu(l: Tensor, u: Tensor, dtype: torch.dtype) -> Lines:
     k was rounded to. Below: 0 or z.
     """
     down, up = l.clamp(max=0), u.clamp(min=0)
-    k = (up / (up - down).clamp(min=torch.finfo(dtype).tiny)).clamp(max=1.0)
-    k = torch.where(l >= 0, 1.0, k)
-    above = torch.maximum(-k * down, up * (1 - k)) * (1 + 8 * unit(dtype)) + torch.where((l < 0) & (u > 0), torch.finfo(dtype).tiny, 0.0)
-    below_slope = (up > -down).to(dtype)
-    below_slope = torch.where(l >= 0, 1.0, below_slope)
-    finite = l.isfinite() & u.isfinite()
-    if not bool(finite.all()):
+    width, on = up - down, l >= 0
+    k = torch.where(on, 1.0, (up / width.clamp(min=torch.finfo(dtype).tiny)).clamp(max=1.0))
+    crosses = (up > 0) & ~on                                    # as a number: tiny, for what underflows
+    above = torch.add(torch.maximum(-k * down, up * (1 - k)) * (1 + 8 * unit(dtype)), crosses, alpha=torch.finfo(dtype).tiny)
+    below_slope = ((up > -down) | on).to(dtype)
+    if not math.isfinite(width.sum().item()):                   # one sum in the common case
+        finite = l.isfinite() & u.isfinite()
         k, above = torch.where(finite, k, 0.0), torch.where(finite, above, up)
         below_slope = torch.where(finite, below_slope, 0.0)
     return Lines(below_slope, torch.zeros_like(above), k, above)

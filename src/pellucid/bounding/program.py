@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,7 +28,7 @@ class Step:
     shape: Shape
     rule: Rule
 
-    @property
+    @cached_property
     def is_affine(self) -> bool:
         return isinstance(self.rule, Affine)
 
@@ -44,11 +44,11 @@ class Program:
     dtype: torch.dtype
     device: Any
 
-    @property
+    @cached_property
     def hidden(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(s for step in self.steps if not step.is_affine for s in step.inputs))
 
-    @property
+    @cached_property
     def widest(self) -> int:
         """Entries of the largest tensor of one sample."""
         return max(map(size, self.shapes.values()))

@@ -51,6 +51,6 @@ def plain_products() -> Iterator[None]:
 
 def no_nan(lower: torch.Tensor, upper: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Where overflow left no number, there is no bound: -inf and inf."""
-    if bool((lower.detach().sum() + upper.detach().sum()).isfinite()):
+    if math.isfinite((lower.sum() + upper.sum()).item()):
         return lower, upper                                     # the common case, by two sums
     return torch.where(lower.isfinite(), lower, -math.inf), torch.where(upper.isfinite(), upper, math.inf)

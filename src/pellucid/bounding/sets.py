@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..geometry import Ball, Box, Slice, as_slice
 from ..geometry.slice import NamedSlice
 from ..graph.network import Network
 from ..graph.op import Shape, size
-from .lines import dot
+from .lines import both, dot
 from .rounding import gamma, tiny, unit
 
 
@@ -34,9 +34,10 @@ class InputSet:
     centre: Tensor | None = None
     scale: Tensor | None = None
     slack: Tensor | None = None
+    middles: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, init=False)
 
     def __len__(self) -> int:
-        return len(self.lower)
+        return self.lower.shape[0]
 
     @property
     def shape(self) -> Shape:
@@ -55,6 +56,17 @@ class InputSet:
         """(n, *shape): the largest |x| there can be."""
         return torch.maximum(self.lower.abs(), self.upper.abs())
 
+    def _middle(self, g: float) -> tuple[Tensor, Tensor]:
+        """Middle of the box, and minus its radius with what products that are off by g cost; kept where no gradient flows."""
+        if g in self.middles:
+            return self.middles[g]
+        middle = torch.add(self.lower / 2, self.upper, alpha=0.5)
+        radius = torch.maximum(self.upper - middle, middle - self.lower)
+        made = middle, torch.add(radius, middle.abs(), alpha=g) * -(1 + 2 * g) - tiny(self.dtype) * 4
+        if not self.lower.requires_grad and not self.upper.requires_grad:
+            self.middles[g] = made
+        return made
+
     def __getitem__(self, rows) -> InputSet:
         """The sets of these rows (a slice or index tensor)."""
         pick = {f: v[rows] for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self, f)) is not None}
@@ -67,13 +79,12 @@ class InputSet:
         the larger of the two. The products are off by gamma |L| |c| at most, in any order of summation.
         """
         g = gamma(L[0, 0].numel() + nodes + 16, L.dtype)
-        middle = self.lower / 2 + self.upper / 2
-        radius = torch.maximum(self.upper - middle, middle - self.lower)
         small = tiny(L.dtype) * 4
-        size_ = L.abs()
-        best = dot(L, middle) - dot(size_, (radius + g * middle.abs()) * (1 + 2 * g) + small)
+        middle, minus = self._middle(g)
+        best = both(L, middle, minus)
         if self.p == math.inf:
             return best
+        size_ = L.abs()
         q = 2 if self.p == 2 else math.inf
         scaled = size_ * self.scale.unsqueeze(1)
         norm = _norm2(scaled.flatten(2)) if q == 2 else scaled.flatten(2).amax(dim=2)
@@ -96,11 +107,14 @@ def down(x: Tensor, dtype: torch.dtype) -> Tensor:
     if x.dtype == dtype:
         return x
     y = x.to(dtype)
-    return y - (y.abs() * (2 * unit(dtype)) + tiny(dtype))
+    return (y.abs() * (-2 * unit(dtype))).sub_(tiny(dtype)).add_(y)
 
 
 def up(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return -down(-x, dtype)
+    if x.dtype == dtype:
+        return x
+    y = x.to(dtype)
+    return (y.abs() * (2 * unit(dtype))).add_(tiny(dtype)).add_(y)
 
 
 def input_set(net: Network, domain: Any, dtype: torch.dtype = torch.float64, device: Any = "cpu") -> InputSet:
@@ -167,20 +181,34 @@ def _of_ball(ball: Ball, shape: Shape, dtype, device) -> InputSet:
         raise DomainError(f"Ball: center, eps and free hold {', '.join(str(len(p)) for p in parts)} sets; each must hold 1 or {n}")
     scale = scale if free is None else torch.where(free, scale, 0.0)
     u64 = unit(torch.float64)
+    moves = bool(scale.any())
     centre, scale = (t.expand(n, *shape) for t in (centre, scale))
-    wide = scale + 4 * u64 * (centre.abs() + scale) if scale.any() else scale
+    wide = (centre.abs() + scale).mul_(4 * u64).add_(scale) if moves else scale
     lower, upper = centre - wide, centre + wide
     if ball.clip is not None:
-        low, high = (_batched(c, shape, device, "clip", whole=False) for c in ball.clip)
-        if bool(((centre < low) | (centre > high)).any()):
+        low, high = (_bound(c, shape, device) for c in ball.clip)
+        if _leaves(centre, low, high):
             raise DomainError("Ball: the center lies outside clip")
-        lower, upper = torch.maximum(lower, low), torch.minimum(upper, high)
+        lower, upper = lower.clamp_(min=low), upper.clamp_(max=high)
     box = InputSet(down(lower, dtype), up(upper, dtype))
     if ball.p == math.inf:
         return box
     middle = centre.to(dtype)
     slack = up((centre - middle.to(torch.float64)).abs() * (1 + 4 * u64), dtype)
     return replace(box, p=ball.p, centre=middle, scale=up(scale, dtype), slack=slack)
+
+
+def _bound(value, shape: Shape, device) -> float | Tensor:
+    """One side of clip: one number as such, which is met faster."""
+    return float(value) if not isinstance(value, Tensor) and np.ndim(value) == 0 else _batched(value, shape, device, "clip", whole=False)
+
+
+def _leaves(centre: Tensor, low: float | Tensor, high: float | Tensor) -> bool:
+    """Does a centre lie outside clip?"""
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        return bool(((centre < low) | (centre > high)).any())
+    least, most = torch.aminmax(centre)
+    return bool((least < low) | (most > high))
 
 
 def _batched(value, shape: Shape, device, name: str, whole: bool = True) -> Tensor:
