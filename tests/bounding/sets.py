@@ -39,7 +39,7 @@ def mlp(sizes, rng, act=ReLU, scale=1.0, zero_bias=False) -> Network:
 
 
 def points(x, eps, p, n, rng, clip=None) -> np.ndarray:
-    """(len(x), n, d) points of the balls around the rows x: corners, on the surface, inside."""
+    """(len(x), n, d) points of the balls around the rows x: corners, on the surface, inside; eps: a number, or (len(x), 1)."""
     d = x.shape[1]
     e = rng.normal(size=(len(x), n, d))
     if p == math.inf:
@@ -49,11 +49,11 @@ def points(x, eps, p, n, rng, clip=None) -> np.ndarray:
         e /= np.maximum(np.linalg.norm(e, ord=p, axis=2, keepdims=True), 1e-300) * (1 + 1e-15)
         e[:, : min(d, n)] = np.eye(d)[: min(d, n)] * rng.choice([-1, 1])
     e[:, -n // 4:] *= rng.random((len(x), e[:, -n // 4:].shape[1], 1))
-    out = x[:, None] + eps * e
+    out = x[:, None] + (eps if np.ndim(eps) == 0 else eps[:, None]) * e
     return out if clip is None else out.clip(*clip)
 
 
 def outside(bounds, y) -> float:
     """By how much the values y (n, points, s) leave the bounds, at most; their own rounding in numpy allowed for."""
     low, high = (t.detach().double().numpy()[:, None] for t in (bounds.lower, bounds.upper))
-    return float(np.max(np.maximum(low - y, y - high) - 4e-16 * np.abs(y).max(initial=0.0)))
+    return float(np.max(np.maximum(low - y, y - high) - 4e-16 * np.abs(y).max(axis=(1, 2), initial=0.0, keepdims=True)))

@@ -11,10 +11,12 @@ torch = pytest.importorskip("torch")
 
 from laws.test_ops import CASES  # noqa: E402
 
+from pellucid.bounding.lines import both  # noqa: E402
 from pellucid.bounding.piecewise import Elementwise  # noqa: E402
 from pellucid.bounding.rounding import no_nan  # noqa: E402
 from pellucid.bounding.smooth import Smooth  # noqa: E402
 from pellucid.graph import ElementwisePL, SmoothOp  # noqa: E402
+from pellucid.ops.relu import ReLU  # noqa: E402
 
 ENDS = np.array([-1e30, -1e6, -700.0, -90.0, -30.0, -12.0, -5.0, -3.0, -2.5, -2.3993572805154675, -2.2, -1.6, -1.4142135623730951, -1.2,
                  -1.0, -0.5, -1e-3, -1e-8, -1e-20, -1e-39, -1e-310, 0.0, 1e-310, 1e-39, 1e-20, 1e-8, 1e-3, 0.4, 0.7, 1.0, 1.3,
@@ -110,3 +112,26 @@ def test_relu_lines_are_those_of_adaptive_crown():
     assert lines.below_slope.tolist() == [1.0, 0.0, 1.0, 0.0, 1.0]
     assert lines.above_slope.tolist() == pytest.approx([0.75, 1 / 3, 1.0, 0.0, 1.0])
     assert lines.above.tolist()[2:] == [0.0, 0.0, 0.0]           # decided units are exact
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 5), (1, 300, 700), (1, 40, 2, 30, 30), (3, 300, 700), (3, 1, 4)])
+@pytest.mark.parametrize("sets", [1, 3])
+def test_rows_meet_two_vectors_as_one_after_the_other(shape, sets):
+    """Also where rows are taken some at a time, and where gradients flow."""
+    gen = torch.Generator().manual_seed(0)
+    L = torch.randn(shape, generator=gen, dtype=torch.float64)
+    v, w = (torch.randn(sets, *shape[2:], generator=gen, dtype=torch.float64) for _ in range(2))
+    expected = (L * v.unsqueeze(1) + L.abs() * w.unsqueeze(1)).flatten(2).sum(2)
+    torch.testing.assert_close(both(L, v, w), expected)
+    torch.testing.assert_close(both(L.clone().requires_grad_(), v, w), expected)
+
+
+def test_what_rows_meet_follows_the_reach():
+    """Kept from one pass to the next, but for the same reach only."""
+    rule = Elementwise(ReLU(), (2,), torch.float32, "cpu")
+    line = rule.lines((torch.tensor([[-1.0, -2.0]]), torch.tensor([[2.0, 1.0]])))
+    L = torch.tensor([[[1.0, -1.0], [-3.0, 2.0]]])
+    near, far = torch.tensor([[2.0, 2.0]]), torch.tensor([[2e6, 2e6]])
+    first, wide, again = line.back(L, [near], 3)[1], line.back(L, [far], 3)[1], line.back(L, [near], 3)[1]
+    assert torch.equal(first, again)
+    assert (wide < first).all()
