@@ -30,7 +30,9 @@ bench: $(VENV)/benched
 	$(PY) benchmarks/planar.py
 	$(PY) benchmarks/vertex.py
 	$(PY) benchmarks/search.py --affinitree
+	$(PY) benchmarks/unwrap.py
 	$(PY) benchmarks/bounds.py
+	$(PY) benchmarks/eva.py
 
 $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

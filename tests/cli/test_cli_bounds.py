@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
-import pandas as pd  # noqa: E402
+import pandas as pd
 
-import pellucid as pel  # noqa: E402
-from pellucid.cli.app import app  # noqa: E402
+import pellucid as pel
+from pellucid.cli.app import app
 
 
 @pytest.fixture

@@ -79,6 +79,14 @@ def test_decisions_says_so_where_its_data_are_absent(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_unwrap_tables(tmp_path):
+    pytest.importorskip("torch")
+    done = run("unwrap_tables.py", "--quick", "--only", "ChirpWave", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "paper, 100" in done.stdout
+    assert {p.name for p in (tmp_path / "out/unwrap_tables").iterdir()} == {"chirpwave.csv", "table_1.csv", "table_3.csv"}
+
+
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
 def test_code_in_documents_runs(page, tmp_path, monkeypatch):
     """All python blocks of a page, in order, in one namespace and an empty folder."""

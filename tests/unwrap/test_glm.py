@@ -27,7 +27,8 @@ def draws(n, B, rng):
 
 def by_sklearn(Z, y, weight, penalty, C):
     ratio = {} if penalty is None else {"l1_ratio": 1.0 if penalty == "l1" else 0.0}
-    model = LogisticRegression(C=np.inf if penalty is None else C, solver="saga" if penalty == "l1" else "lbfgs", tol=1e-9, max_iter=50_000, **ratio)
+    model = LogisticRegression(C=np.inf if penalty is None else C, solver="saga" if penalty == "l1" else "lbfgs", tol=1e-9,
+                               max_iter=50_000, **ratio)
     model.fit(Z, y, sample_weight=weight)
     return np.column_stack([model.intercept_, model.coef_])
 
@@ -61,7 +62,8 @@ def test_many_linear_fits_are_those_of_scikit_learn(rows, rng, penalty, model):
 def test_l1_leaves_exact_zeros(rows, rng):
     y = (rows[:, 0] + 0.5 * rng.normal(size=len(rows)) > 0).astype(int)
     beta = logistic_fits(rows, y, 2, np.ones((1, len(rows))), penalty="l1", C=0.02).beta[0, 0]
-    assert (beta[2:] == 0).all() and beta[1] > 0
+    assert (beta[2:] == 0).all()
+    assert beta[1] > 0
 
 
 def test_fits_without_a_maximum_are_told(rows):

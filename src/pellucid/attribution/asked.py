@@ -45,7 +45,7 @@ def sets_of(X: np.ndarray, eps, p, sign, clip) -> Sets:
         raise DomainError(f"sign={sign!r}; it can be '+' (entries only grow), '-' or None")
     radius = np.asarray(eps.detach().cpu().numpy() if hasattr(eps, "detach") else eps, dtype=np.float64)
     try:
-        radius = np.broadcast_to(radius.reshape(-1) if radius.size == X.shape[1] else radius, X.shape)
+        radius = np.broadcast_to(radius.reshape(-1) if radius.size == X.shape[1] else radius, X.shape).copy()
     except ValueError:
         raise DomainError(f"eps has shape {radius.shape}; one number is needed, or one a feature ({X.shape[1]})") from None
     if not ((radius >= 0) & np.isfinite(radius)).all():

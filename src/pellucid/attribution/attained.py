@@ -47,7 +47,7 @@ def ascend(question: Question, module, steps: int, seed: int):
     d = sets.X.shape[1]
 
     def spread(a):
-        return torch.as_tensor(a, dtype=dtype, device=module.device).repeat_interleave(s, dim=0)
+        return torch.tensor(a, dtype=dtype, device=module.device).repeat_interleave(s, dim=0)
 
     x, low, high, radius = (spread(a) for a in (sets.X, sets.lower, sets.upper, sets.radius))
     C = torch.as_tensor(question.C, dtype=dtype, device=module.device).reshape(n * s, 1, -1)

@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 
 CLAIM = "no perturbation of the set makes the overlap larger than its bound"
 
-METHODS = ("auto", "interval", "crown-interval", "crown")
-
-
 def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = None, grid: int | tuple[int, int] | None = None, eps,
         p: float = np.inf, method: str = "crown", target=None, sign: str | None = None, clip: tuple[Any, Any] | None = (0, 1),
-        overlap: str = "difference", quality: str = "full", label=None, attack_steps: int = 20, seed: int = 0,
+        overlap: str = "difference", quality: str = "full", label=None, iterations: int = 20, attack_steps: int = 20, seed: int = 0,
         dtype: torch.dtype | str = "float64", device: str = "cpu", memory: float = 2**30,
         progress: Callable[[int, int], None] | None = None) -> Attribution:
     """Importance of groups of inputs: how much freezing them lowers what perturbations within eps can do to the decision.
@@ -39,7 +36,8 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
         entries may only grow, "-" where they may only shrink.
     target: against which class: None (the best other one), a class, one a row, or "all" (a map for each). label: the class that is
         explained, by default the predicted one.
-    method: of the bounds. overlap: "difference" bounds f_c' - f_c, "paper" bounds both apart (EVA's own, looser).
+    method: of the bounds, as for `bounds`; iterations: of alpha-crown. overlap: "difference" bounds f_c' - f_c, "paper" bounds both
+        apart (EVA's own, looser).
     quality: "full" bounds every set by itself; "shared" reads hidden bounds off the linear forms of B; "single-pass" reads everything
         off its last form. All are upper bounds; the cheaper, the looser.
     attack_steps: of the inner estimate, which is made when it is first asked for (0: the point itself). dtype, device: of the bounds.
@@ -54,23 +52,25 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
     require_torch("EVA")
     from .overlap import engine_of, overlap_bounds
 
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}; it can be one of {', '.join(METHODS)}")
-    method = "crown" if method == "auto" else method
     rows, shape = samples(net, X)
     members = groups_of(shape, grid=grid, groups=groups, feature_names=net.feature_names)
     sets = sets_of(rows, eps, p, sign, clip)
     question = question_of(net, rows, members, sets, target, label)
-    engine = engine_of(net, method=method, quality=quality, overlap=overlap, dtype=dtype, device=device, memory=memory)
-    settings = {"eps": np.asarray(eps, dtype=float) if np.ndim(eps) else float(eps), "p": float(p), "method": method, "sign": sign,
+    engine = engine_of(net, method=method, quality=quality, overlap=overlap, dtype=dtype, device=device, memory=memory,
+                       iterations=iterations)
+    settings = {"eps": np.asarray(eps, dtype=float) if np.ndim(eps) else float(eps), "p": float(p), "method": engine.method, "sign": sign,
                 "clip": clip, "overlap": overlap, "quality": quality, "estimate": False}
 
     def found(whole: np.ndarray, frozen: np.ndarray) -> Attribution:
         part = question[:len(whole)]
         precision = str(engine.run.dtype).removeprefix("torch.")
-        claim = Certificate(CLAIM, Status.PROVED, f"{method}, {quality}, rounding of {precision} included", {"sets": len(whole) * (len(members) + 1)},
-                            lambda: recheck(part, whole, frozen, seed))
-        return answer(part, shape, whole, frozen, settings, claim, lambda: attained(part, steps=attack_steps, seed=seed, device=device))
+        claim = Certificate(CLAIM, Status.PROVED, f"{engine.method}, {quality}, rounding of {precision} included",
+                            {"sets": len(whole) * (len(members) + 1)}, lambda: recheck(part, whole, frozen, seed))
+
+        def attack():
+            return attained(part, steps=attack_steps, seed=seed, device=device)
+
+        return answer(part, shape, whole, frozen, settings, claim, attack)
 
     return collected(overlap_bounds(question, engine), question, found, progress)
 

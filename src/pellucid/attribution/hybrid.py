@@ -12,7 +12,7 @@ from ..graph import Network
 from .asked import Question, Sets, question_of, sets_of
 from .attribution import Attribution
 from .cut import cut_network
-from .eva import METHODS, answer, collected
+from .eva import answer, collected
 from .groups import groups_of
 from .scores import samples as rows_of
 from .torch_form import require_torch, torch_module
@@ -36,8 +36,6 @@ def eva_hybrid(net: Network, X, *, cut: str, samples: int = 8, groups: Sequence 
               freezing alone, and what does not matter scores 0.
     """
     torch = require_torch("EVA")
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}; it can be one of {', '.join(METHODS)}")
     if samples < 1:
         raise ValueError(f"samples={samples}: at least one is needed")
     rows, shape = rows_of(net, X)
@@ -81,10 +79,9 @@ def _at_once(module, memory: float) -> int:
 def _each_row(question: Question, front, behind, g: Network, samples: int, method: str, overlap: str, seed: int, memory: float,
               reached: list) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     torch = require_torch("EVA")
-    from ..bounding.program import program
-    from .overlap import Engine, box_bounds
+    from .overlap import box_bounds, engine_of
 
-    engine = Engine(program(g.graph, torch.float32, front.device), method, "full", overlap, memory)
+    engine = engine_of(g, method=method, quality="full", overlap=overlap, dtype=torch.float32, device=front.device, memory=memory)
     for i in range(len(question.sets)):
         part = question[i:i + 1]
         low, high, attained = _ranges(part, front, behind, samples, np.random.default_rng([seed, i]), memory)

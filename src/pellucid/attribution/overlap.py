@@ -9,16 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bounding.backward import Trace, Units, backward, lowest
-from ..bounding.hidden import crown, intervals, undecided
+from ..bounding.backward import Form, Trace, Units, backward, lowest
+from ..bounding.forward import push, start
+from ..bounding.hidden import crown, forward, intervals, undecided
 from ..bounding.interval import interval, meet
-from ..bounding.program import Program, program
-from ..bounding.rounding import plain_products
+from ..bounding.optimise import better_form, optimised
+from ..bounding.program import Program, Step, program
+from ..bounding.rounding import plain_products, unit
 from ..bounding.sets import InputSet
 from ..graph.graph import INPUT
 from .asked import Question, Sets
 from .frozen import Family, family, input_sets
 
+METHODS = ("auto", "interval", "crown-interval", "crown", "forward", "forward+crown", "alpha-crown")
 QUALITIES = ("full", "shared", "single-pass")
 OVERLAPS = ("difference", "paper")
 ENTRIES = 1 << 22
@@ -27,13 +30,36 @@ ENTRIES = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """How bounds are made: of what network, in what arithmetic, by what method, within what memory (bytes)."""
+    """How bounds are made: of what network, in what arithmetic, by what method, within what memory (bytes); iterations: of alpha-crown."""
 
     run: Program
     method: str
     quality: str
     overlap: str
     memory: float
+    iterations: int = 20
+
+    def trace(self, inputs: InputSet) -> Trace:
+        """What is known of the tensors inside."""
+        if self.method in ("crown", "alpha-crown"):
+            return crown(self.run, inputs, iterations=self.iterations if self.method == "alpha-crown" else 0)
+        return (forward if self.method.startswith("forward") else intervals)(self.run, inputs)
+
+    def last(self, trace: Trace, C: Tensor) -> Tensor:
+        """(n, k) least values of rows C of the output: the method's last pass."""
+        least, _ = lowest(trace, self.run.output, C, until_nonlinear=self.method in ("interval", "forward"))
+        if self.method == "alpha-crown" and self.run.output in self.run.place:
+            least = least.maximum(optimised(trace, self.run.output, C, self.iterations)[0])
+        return least
+
+    def form(self, trace: Trace, C: Tensor) -> Form:
+        """Linear forms below rows C: of the method's last pass."""
+        form = backward(trace, self.run.output, C, until_nonlinear=self.method == "forward")
+        if self.method != "alpha-crown" or self.run.output not in self.run.place:
+            return form
+        least = form.least(trace.inputs, len(self.run.steps))
+        better, other = optimised(trace, self.run.output, C, self.iterations, keep=True)
+        return form if other is None else better_form(form, other, better > least)
 
     def rows(self, question: Question) -> Tensor:
         """(n, k, c) rows whose least values give the overlaps: f_c - f_c', or f_c and then each -f_c' apart."""
@@ -77,16 +103,13 @@ def overlap_bounds(question: Question, engine: Engine) -> Iterator[tuple[np.ndar
         part = question[k:k + each]
         with plain_products(), torch.no_grad():
             whole, frozen = bounder(part, engine)
-            yield engine.overlaps(whole, part), engine.overlaps(frozen, part)
+            found = engine.overlaps(whole, part), engine.overlaps(frozen, part)
+        yield found                                             # outside: what torch is set to here is nobody else's business
 
 
 def _base(question: Question, engine: Engine):
     run = engine.run
     return input_sets(question.sets, run.shapes[INPUT], None, run.dtype, run.device)
-
-
-def _trace(engine: Engine, inputs) -> Trace:
-    return crown(engine.run, inputs) if engine.method == "crown" else intervals(engine.run, inputs)
 
 
 def _full(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
@@ -98,8 +121,7 @@ def _full(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
     for k in range(0, G + 1, each):
         part = masks[k:k + each]
         inputs = input_sets(question.sets, run.shapes[INPUT], part, run.dtype, run.device)
-        found, _ = lowest(_trace(engine, inputs), run.output, C.repeat_interleave(len(part), dim=0) if len(C) > 1 else C,
-                          until_nonlinear=engine.method == "interval")
+        found = engine.last(engine.trace(inputs), C.repeat_interleave(len(part), dim=0) if len(C) > 1 else C)
         values.append(found.reshape(len(question.sets), len(part), -1))
     least = torch.cat(values, dim=1)
     return least[:, 0], least[:, 1:]
@@ -115,7 +137,7 @@ def frozen_bounds(question: Question, engine: Engine, numbers: np.ndarray, froze
             sets = part.sets
             held = Sets(sets.X, np.where(still, sets.X, sets.lower), np.where(still, sets.X, sets.upper), sets.radius, sets.p)
             inputs = input_sets(held, engine.run.shapes[INPUT], None, engine.run.dtype, engine.run.device)
-            least, _ = lowest(_trace(engine, inputs), engine.run.output, engine.rows(part), until_nonlinear=engine.method == "interval")
+            least = engine.last(engine.trace(inputs), engine.rows(part))
             out[k:k + each] = part.gather(engine.overlaps(least, part))
     return out
 
@@ -126,18 +148,18 @@ def box_bounds(low: Tensor, high: Tensor, question: Question, engine: Engine) ->
     with plain_products(), torch.no_grad():
         for a, b in zip(low.split(each), high.split(each), strict=True):
             inputs = InputSet(a.to(engine.run.dtype), b.to(engine.run.dtype))
-            least, _ = lowest(_trace(engine, inputs), engine.run.output, engine.rows(question), until_nonlinear=engine.method == "interval")
+            least = engine.last(engine.trace(inputs), engine.rows(question))
             values.append(engine.overlaps(least, question))
     return np.concatenate(values)
 
 
 def _single_pass(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
     inputs = _base(question, engine)
-    return _read(_trace(engine, inputs), engine.rows(question), family(inputs, question.groups, question.sets.X))
+    return _read(engine, engine.trace(inputs), engine.rows(question), family(inputs, question.groups, question.sets.X))
 
 
-def _read(trace: Trace, C: Tensor, u: Family) -> tuple[Tensor, Tensor]:
-    return u.least(backward(trace, trace.program.output, C), len(trace.program.steps))
+def _read(engine: Engine, trace: Trace, C: Tensor, u: Family) -> tuple[Tensor, Tensor]:
+    return u.least(engine.form(trace, C), len(trace.program.steps))
 
 
 def _shared(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
@@ -145,19 +167,19 @@ def _shared(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
     inputs = _base(question, engine)
     u = family(inputs, question.groups, question.sets.X)
     frozen_inputs = input_sets(question.sets, run.shapes[INPUT], question.groups.masks, run.dtype, run.device)
-    if engine.method == "crown":
-        base, frozen = _hidden(run, inputs, frozen_inputs, u)
-    else:
+    if engine.method == "crown-interval":
         base, frozen = intervals(run, inputs), intervals(run, frozen_inputs)
+    else:
+        base, frozen = _hidden(run, inputs, frozen_inputs, u, engine.method.startswith("forward"))
     C = engine.rows(question)
-    whole, read = _read(base, C, u)
+    whole, read = _read(engine, base, C, u)
     if C.shape[1] > 2 and engine.overlap == "difference" and bool(question.counts.all()) and not question.each:
-        return whole, _deciding(frozen, C, read)
-    fresh, _ = lowest(frozen, run.output, C.repeat_interleave(G, dim=0) if len(C) > 1 else C)
+        return whole, _deciding(engine, frozen, C, read)
+    fresh = engine.last(frozen, C.repeat_interleave(G, dim=0) if len(C) > 1 else C)
     return whole, fresh.reshape(read.shape).maximum(read)
 
 
-def _deciding(frozen: Trace, C: Tensor, read: Tensor) -> Tensor:
+def _deciding(engine: Engine, frozen: Trace, C: Tensor, read: Tensor) -> Tensor:
     """(n, G, s) lower bounds of rows C over each B_u, made better than those read off where that changes the least of the rows.
 
     Of each image the row with the least values read goes first. A row whose values read are no less than what that one then has in
@@ -165,26 +187,26 @@ def _deciding(frozen: Trace, C: Tensor, read: Tensor) -> Tensor:
     """
     n, G, _ = read.shape
     first = read.amin(dim=1).argmin(dim=1, keepdim=True)                                        # (n, 1)
-    read = _fresh(frozen, C, read, first)
+    read = _fresh(engine, frozen, C, read, first)
     now = read.gather(2, first[:, None].expand(n, G, 1))
     matters = (read < now).any(dim=1)                                                           # (n, s)
     count = int(matters.sum(dim=1).max())
     if count:
-        read = _fresh(frozen, C, read, matters.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count])
+        read = _fresh(engine, frozen, C, read, matters.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count])
     return read
 
 
-def _fresh(frozen: Trace, C: Tensor, read: Tensor, rows: Tensor) -> Tensor:
+def _fresh(engine: Engine, frozen: Trace, C: Tensor, read: Tensor, rows: Tensor) -> Tensor:
     """`read` met with a last pass over each B_u for these rows of each image, (n, k)."""
     n, G, _ = read.shape
     chosen = C[torch.arange(n, device=C.device)[:, None], rows]
-    found, _ = lowest(frozen, frozen.program.output, chosen.repeat_interleave(G, dim=0) if n > 1 else chosen)
+    found = engine.last(frozen, chosen.repeat_interleave(G, dim=0) if n > 1 else chosen)
     at = rows[:, None].expand(n, G, rows.shape[1])
     return read.scatter(2, at, found.reshape(n, G, -1).maximum(read.gather(2, at)))
 
 
-def _hidden(run: Program, inputs, frozen_inputs, u: Family) -> tuple[Trace, Trace]:
-    """What is known of the tensors inside over each B, as `crown` does, and over each B_u, by the same forms.
+def _hidden(run: Program, inputs, frozen_inputs, u: Family, pairs: bool) -> tuple[Trace, Trace]:
+    """What is known of the tensors inside over each B, as `crown` (pairs: as `forward`) does, and over each B_u, by the same forms.
 
     Tensors of B_u that no form bounds have the bounds of B, which hold there too; first layers and cheap steps their own intervals.
     """
@@ -192,6 +214,8 @@ def _hidden(run: Program, inputs, frozen_inputs, u: Family) -> tuple[Trace, Trac
     base = Trace(run, inputs, {INPUT: (inputs.lower, inputs.upper)})
     frozen = Trace(run, frozen_inputs, {INPUT: (frozen_inputs.lower, frozen_inputs.upper)})
     exact = {INPUT}
+    if pairs:
+        base.pairs[INPUT] = start(inputs)
     for step in run.steps:
         found = interval(step, [base.bounds[s] for s in step.inputs], inputs)
         base.bounds[step.name] = tuple(b.expand(len(inputs), *b.shape[1:]) for b in found)
@@ -204,7 +228,9 @@ def _hidden(run: Program, inputs, frozen_inputs, u: Family) -> tuple[Trace, Trac
             frozen.bounds[step.name] = tuple(b.expand(len(frozen_inputs), *b.shape[1:]) for b in found)
         else:
             frozen.bounds[step.name] = tuple(_each(b, G) for b in base.bounds[step.name])
-        if step.is_affine and step.name in hidden and not first:
+        if pairs:
+            _by_pairs(base, frozen, step, u, step.name in hidden and not first)
+        elif step.is_affine and step.name in hidden and not first:
             _tighten(base, frozen, step.name, u)
         if step.is_affine and (spoil := base.spoil(step)) is not None:
             frozen.spoils[step.name] = spoil if len(spoil) == 1 else _each(spoil, G)
@@ -236,13 +262,36 @@ def _tighten(base: Trace, frozen: Trace, name: str, u: Family) -> None:
         trace.bounds[name] = meet((l, h), tuple(new))
 
 
-def engine_of(net, *, method, quality, overlap, dtype, device, memory) -> Engine:
+def _by_pairs(base: Trace, frozen: Trace, step: Step, u: Family, bounded: bool) -> None:
+    """The step's pair of forward linear bounds over B, and what it says of the tensor over B and over each B_u."""
+    nodes, reach, name = len(base.program.steps), base.inputs.reach, step.name
+    pair = push(step, [base.pairs[s] for s in step.inputs], None if step.is_affine else base.lines_of(step), reach, nodes)
+    base.pairs[name] = pair
+    if not bounded:
+        return
+    low, high = ((pair.middle + sign * pair.half).flatten(2).transpose(1, 2) for sign in (-1, 1))
+    L = torch.cat([low, -high], dim=1)
+    room = 4 * unit(L.dtype) * pair.size(reach).flatten(1)
+    d = torch.cat([(pair.offset - pair.gap).flatten(1) - room, -(pair.offset + pair.gap).flatten(1) - room], dim=1)
+    whole, held = u.least(Form(L.reshape(*L.shape[:2], *base.inputs.shape), d), nodes)
+    for trace, value in ((base, whole), (frozen, held.reshape(-1, L.shape[1]))):
+        l, h = trace.bounds[name]
+        k = l[0].numel()
+        trace.bounds[name] = meet((l, h), (value[:, :k].reshape(l.shape), -value[:, k:].reshape(h.shape)))
+
+
+def engine_of(net, *, method, quality, overlap, dtype, device, memory, iterations=20) -> Engine:
     """Checked; ValueError says what there is."""
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}; it can be one of {', '.join(METHODS)}")
+    method = "crown" if method == "auto" else method
     if quality not in QUALITIES:
         raise ValueError(f"quality={quality!r}; it can be one of {', '.join(QUALITIES)}")
     if overlap not in OVERLAPS:
         raise ValueError(f"overlap={overlap!r}; it can be one of {', '.join(OVERLAPS)}")
     if method == "interval" and quality != "full":
         raise ValueError(f"quality={quality!r} reads linear forms, and method='interval' makes none: take quality='full' or method='crown'")
+    if method == "forward" and quality == "shared":
+        raise ValueError("quality='shared' ends in a backward pass, and method='forward' has none: take method='forward+crown'")
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return Engine(program(net.graph, dtype, device), method, quality, overlap, memory)
+    return Engine(program(net.graph, dtype, device), method, quality, overlap, memory, iterations)

@@ -10,8 +10,9 @@ import numpy as np
 from ..errors import DataError, NoDecision
 from ..graph import Network
 from ..graph.network import no_class
+from ..graph.rows import in_order
 from .groups import groups_of, spatial
-from .torch_form import require_torch, torch_module
+from .torch_form import require_torch, torch_module, widest
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +62,6 @@ def subject_of(net: Network, X, *, label=None, device=None) -> Subject:
 def samples(net: Network, X) -> tuple[np.ndarray, tuple[int, ...]]:
     """(rows (n, d) float64, the shape that they are looked at). Images may come with axes that the network has flattened away."""
     d = net.n_inputs
-    from ..graph.rows import in_order
-
     X = in_order(net, X)
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
@@ -71,7 +70,7 @@ def samples(net: Network, X) -> tuple[np.ndarray, tuple[int, ...]]:
     X = X[None] if one else X
     if X.ndim < 2 or int(np.prod(X.shape[1:])) != d:
         raise DataError(f"X has shape {X.shape}; the network takes samples of shape {net.input_shape}, that is {d} numbers a row")
-    finite = np.isfinite(X).reshape(len(X), -1).all(axis=1)
+    finite = np.isfinite(X).reshape(len(X), d).all(axis=1)
     if not finite.all():
         raise DataError(f"row {int(np.argmin(finite))} of X has a value that is not finite")
     shape = X.shape[1:] if X.ndim > 2 else net.input_shape
@@ -109,8 +108,6 @@ def class_number(net: Network, name) -> int:
 
 def predicted(net: Network, X: np.ndarray, values: int = 2**24) -> np.ndarray:
     """(n,) the network's classes, in float64, so many rows at a time that memory is bounded."""
-    from .torch_form import widest
-
     rows = max(1, values // (widest(net) * 4))
     return np.concatenate([net.decide(X[k:k + rows]) for k in range(0, len(X), rows)]) if len(X) else np.zeros(0, dtype=np.int64)
 

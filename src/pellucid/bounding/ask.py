@@ -189,7 +189,9 @@ def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool,
     if method == "forward+crown":
         return final(trace, C, keep=forms)
     inner = {name: trace.bounds[name] for name in run.hidden}
-    found = [final(trace, C, until_nonlinear=True), final(trace, C), final(crown(run, inputs), C), final(intervals(run, inputs), C),
+    plain = intervals(run, inputs)
+    found = [final(plain, C, until_nonlinear=True), final(plain, C), final(trace, C, until_nonlinear=True), final(trace, C),
+             final(crown(run, inputs), C),
              final(crown(run, inputs, given=inner, iterations=iterations), C, iterations=iterations)]
     if iterations:
         found.append(final(crown(run, inputs, iterations=iterations), C, iterations=iterations))
@@ -222,7 +224,11 @@ def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool 
     if cost is not None:
         values = values - torch.cat([cost, cost], dim=1)
         form = None if form is None else Form(form.L, form.d - torch.cat([cost, cost], dim=1))
-    return values[:, :s], -values[:, s:], form
+    low, high = values[:, :s], -values[:, s:]
+    if s == size(run.shapes[run.output]) and torch.equal(C.flatten(2)[0], torch.eye(s, dtype=C.dtype, device=C.device)):
+        own = trace.bounds[run.output]                          # of the outputs themselves: met, where rows are no more than that
+        low, high = torch.maximum(low, own[0].flatten(1)), torch.minimum(high, own[1].flatten(1))
+    return low, high, form
 
 
 def _lost(C: Tensor, L: Tensor, trace: Trace) -> Tensor | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..attacks import Goal, ascend, boxes
 from .joint import joint
 from .leaves import Below, BoxBounds
 from .property import Case
@@ -20,6 +21,9 @@ BEST_FIRST = 2**15
 ITERATIONS = 0
 """Of a search for the lines of the last pass, for boxes that are left. On ACAS Xu it saves no boxes to speak of: what is loose there are
 the bounds of hidden units, which halving tightens."""
+
+ATTACK_EVERY, ATTACKED = 8, 24
+"""Every so many batches gradients look for a witness in so many boxes."""
 
 NEAR = 2.0
 """Boxes whose margin is below zero by more than this many times what the linear bound changes over them are halved without that."""
@@ -87,7 +91,7 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
     low, up = cases[0].lower, cases[0].upper
     open_ = _Open(low[None], up[None], np.ones((1, len(cases)), dtype=bool), np.array([-np.inf]))
     whole, stuck, budget = _log_volume(low[None], up[None])[0], 0, search.budget
-    done = 0.0
+    done, rounds = 0.0, 0
     try:
         while len(open_) and not search.is_decided:
             if budget.is_over:
@@ -114,6 +118,9 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
             worst = np.where(alive, margin[left], np.inf)
             lower, upper, steep = now.lower[left], now.upper[left], look.slope[left, worst.argmin(axis=1)]
             if search.try_points(_candidates(lower, upper, steep), tuple(cases)):
+                break
+            rounds += 1
+            if rounds % ATTACK_EVERY == 0 and _attacked(search, cases, lower, upper, alive):
                 break
             halves, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
             stuck += len(unsplit)
@@ -219,6 +226,25 @@ def _candidates(lower: np.ndarray, upper: np.ndarray, slope: np.ndarray) -> np.n
     """Points to look at in each box: its centre, and the corner to which the linear bound falls."""
     centre = lower + (upper - lower) / 2
     return np.concatenate([centre, np.where(slope > 0, lower, upper)])
+
+
+def _attacked(search: Search, cases: list[Case], lower: np.ndarray, upper: np.ndarray, alive: np.ndarray) -> bool:
+    """Climb inside the boxes whose centres are nearest to unsafe. Whether that found a witness."""
+    centre = lower + (upper - lower) / 2
+    y = search.outputs(centre)
+    for j, c in enumerate(cases):
+        n = np.flatnonzero(alive[:, j])
+        if not len(n) or not len(c.b):
+            continue
+        near = n[np.argsort((y[n] @ c.C.T - c.b).max(axis=1))[:ATTACKED]]
+        # a box of twice the size, cut with the case's: a witness next door is one as well
+        half = upper[near] - lower[near]
+        sets = boxes(np.maximum(centre[near] - half, c.lower), np.minimum(centre[near] + half, c.upper))
+        found = ascend(search.space.graph, sets, Goal(-c.C, None, c.b), aggregate="smallest", restarts=3, steps=25, enough=0.0,
+                       seed=search.budget.nodes, dtype="float64", stop=lambda: search.budget.is_over)
+        if search.try_points(found.x[np.isfinite(found.value)], (c,)):
+            return True
+    return False
 
 
 def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray]:

@@ -50,10 +50,11 @@ def by_units(search: Search, dtype: Any = torch.float32, device: Any = "cpu", ba
     try:
         with plain_products():
             watched = Watched.of(without_selections(search.space.graph), dtype, device)
+            bases: dict[bytes, Trace] = {}
             for c in search.space.cases:
                 if search.is_decided:
                     return
-                _Tree(search, watched, c, batch).run()
+                _Tree(search, watched, c, batch, bases).run()
     except KeyboardInterrupt:
         search.budget.pressed = True
         search.undecided, search.open_bound = search.budget.reason, -np.inf
@@ -67,6 +68,7 @@ class _Tree:
     watched: Watched
     case: Case
     batch: int | None
+    bases: dict[bytes, Trace]
 
     def run(self) -> None:
         budget, run = self.search.budget, self.watched.program
@@ -74,8 +76,11 @@ class _Tree:
         rows = torch.as_tensor(self.case.C, device=run.device).to(run.dtype)
         self.lost = np.abs(self.case.C - rows.to(torch.float64).cpu().numpy())
         self.L = self.watched.rows(rows[None])
-        with torch.no_grad():
-            self.base = crown(run, self.inputs)
+        key = self.case.lower.tobytes() + self.case.upper.tobytes()
+        if key not in self.bases:
+            with torch.no_grad():
+                self.bases[key] = crown(run, self.inputs)
+        self.base = self.bases[key]
         widest = max(run.widest, 1) * max(len(self.case.b), 1)
         most = max(1, min(self.batch or MOST_BATCH, ENTRIES // widest))
         open_ = root(len(self.case.b), run.dtype, run.device)

@@ -28,10 +28,10 @@ def claim(net: Network, inputs: InputSet, found: Bounds, rows: Tensor | None, li
     open_ = int((~found.lower.isfinite() | ~found.upper.isfinite()).sum())
     figures = {"sets": len(inputs), "dtype": dtype, "method": found.method, "unbounded": open_, "link": link}
     why = f"{found.method}; rounding in {dtype} is part of the bounds" + (f"; {open_} overflowed and are infinite" if open_ else "")
-    low, high = (t.detach().double().cpu().numpy() for t in (found.lower, found.upper))
-    C = None if rows is None else rows.flatten(2).double().cpu().numpy()
 
     def recheck() -> Certificate:
+        low, high = (t.detach().double().cpu().numpy() for t in (found.lower, found.upper))
+        C = None if rows is None else rows.flatten(2).double().cpu().numpy()
         return _second_look(net, inputs, low, high, C, link)
 
     return Certificate(CLAIM, Status.PROVED, why, figures, recheck)

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import counterfactual, explain, fair, local, monotone, query, regions, resume, unwrap
-from . import bounds, counterfactual, explain, fair, local, monotone, query, regions, resume
-from . import counterfactual, explain, fair, local, monotone, query, regions, resume, verify
+from . import bounds, counterfactual, eva, explain, fair, local, monotone, query, regions, resume, unwrap, verify
 from .doctor import doctor
 from .options import option
 
@@ -35,6 +33,7 @@ _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
 _add(bounds.bounds, bounds.EPILOG)
 _add(verify.verify, verify.EPILOG)
+_add(eva.eva, eva.EPILOG)
 _add(doctor)
 
 

@@ -1,5 +1,6 @@
 """Pictures of atlases, explanations and local models, drawn by matplotlib (imported when the first picture is)."""
 
+from .attribution import attribution as attribution
 from .bootstrap import bootstrap as bootstrap
 from .bootstrap import intervals as intervals
 from .bounds import bounds as bounds

@@ -107,7 +107,7 @@ def _rest(chosen: Chosen, j: int, x: tuple[float, float], height: np.ndarray, y:
     """The other models: thin lines of few, a density of many."""
     if len(chosen.rest) <= LINES_UP_TO:
         return Segments(_above(_ends(chosen, j, chosen.rest, slopes), y[0]), "#b3b3b3", "", 0.8)
-    return Shade(line_density(np.linspace(*x, GRID), height, chosen.models.weight[chosen.rest], y), (*x, *y))
+    return Shade(line_density(height, chosen.models.weight[chosen.rest], y), (*x, *y))
 
 
 def _above(ends: np.ndarray, low: float) -> np.ndarray:

@@ -267,7 +267,7 @@ def joint_table(study: Study) -> Table | None:
     frame = told.to_frame()
     frame = frame.iloc[[*range(min(SOME_ROWS, len(frame) - 1)), len(frame) - 1]]
     rows = [(r.iloc[0], share(float(r.iloc[1])), share(float(r.iloc[2])), number(float(r.iloc[3])), number(float(r.iloc[4])),
-             share(float(r.iloc[5]))) for _, r in frame.iterrows()]
+             share(float(r.iloc[5])), share(float(r.iloc[6]))) for _, r in frame.iterrows()]
     caption = f"Joint importance for {told.label}" + _cut(len(rows) - 1, len(told.features), "features")
-    head = ("feature", "standardised", "raw", "mean coefficient", "std", "positive on")
-    return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5}))
+    head = ("feature", "standardised", "raw", "mean coefficient", "std", "above 0 on", "below 0 on")
+    return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5, 6}))

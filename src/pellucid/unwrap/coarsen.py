@@ -62,7 +62,7 @@ def by_likeness(u, angle: float, offset: float) -> np.ndarray:
     """(K,) group of each region. Source: leader clustering (Hartigan 1975), the largest regions first; one pass."""
     if not 0 < angle < 180 or not offset > 0:
         raise ValueError(f"angle={angle}, offset={offset}: degrees between 0 and 180, and a positive number of standard deviations")
-    sample = u.sample
+    sample = u.sample_of(np.arange(0))
     spread = sample.X.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     outputs = np.vstack([u.network(sample.X[a:a + 16_384]) for a in range(0, len(sample.X), 16_384)])

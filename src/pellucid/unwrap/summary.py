@@ -108,7 +108,7 @@ def summary(u, top: int | None, by: str, *, unseen: float | None, expected: Mapp
     everything = np.arange(len(g))
     at = chosen(len(g), top if by == "count" else None, None)
     local = u.local_scores(at)
-    sample = u.sample
+    sample = u.sample_of(at[:0])
     weight = None if g.weight is None else sample.weight
     notes = []
     few = max(1, GLOBAL_PAIRS // max(1, len(sample.X) * kind.n))

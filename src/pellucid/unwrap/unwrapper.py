@@ -98,7 +98,8 @@ class _Unwrapper(BaseEstimator):
     def _note_columns(self, X, net: Network) -> None:
         names = column_names(X)
         self.n_features_in_ = net.n_inputs if names is None else len(names)
-        if names is not None and not (hasattr(X, "columns") and any(not isinstance(c, str) for c in X.columns)):
+        own = names if hasattr(X, "column_names") else getattr(X, "columns", ())
+        if names is not None and all(isinstance(c, str) for c in own):
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
