@@ -1,4 +1,4 @@
-"""Numbers at the ends of their ranges: denormal inputs, weights that large ones follow, rows as large as those, ends of balls between floats."""
+"""Numbers at the ends of their ranges: denormal inputs, small weights before large ones, large rows, ends of balls between floats."""
 
 from __future__ import annotations
 
