@@ -30,6 +30,8 @@ bench: $(VENV)/benched
 	$(PY) benchmarks/planar.py
 	$(PY) benchmarks/vertex.py
 	$(PY) benchmarks/search.py --affinitree
+	$(PY) benchmarks/unwrap.py
+	$(PY) benchmarks/bounds.py
 	$(PY) benchmarks/eva.py
 
 $(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)

@@ -27,6 +27,7 @@ import pellucid as pel
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data"
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
+GAP = 0.6             # between the options of a row, in lines
 
 
 @dataclass
@@ -178,7 +179,8 @@ def _draw_options(ax, study: Study, answer) -> None:
     """Each change of each option on a line of its own: numbers on the range of the data, categories in words."""
     options = [one for one in (answer, *answer.others) if one.value is not None]
     lines = [(k, change) for k, one in enumerate(options) for change in one.changes]
-    for y, (_, c) in enumerate(lines):
+    places = [y + GAP * k for y, (k, _) in enumerate(lines)]
+    for y, (_, c) in zip(places, lines, strict=True):
         if isinstance(c.before, str):
             ax.text(0.5, -y, f"{c.before}  \N{RIGHTWARDS ARROW}  {c.after}", ha="center", va="center")
             continue
@@ -188,15 +190,14 @@ def _draw_options(ax, study: Study, answer) -> None:
         ax.annotate("", (b, -y), (a, -y), arrowprops={"arrowstyle": "-|>", "color": BLUE, "lw": 2, "shrinkA": 0, "shrinkB": 0})
         for at, value, side in ((a, c.before, a <= b), (b, c.after, a > b)):
             ax.text(at - 0.015 if side else at + 0.015, -y + 0.18, f"{value:,.0f}", ha="right" if side else "left", va="bottom", fontsize=9)
-    ends = [y for y in range(1, len(lines)) if lines[y][0] != lines[y - 1][0]]
-    for y in ends:
-        ax.axhline(0.5 - y, color=GREY, linewidth=0.8, linestyle="--")
     for k, one in enumerate(options):
-        first = next(y for y, line in enumerate(lines) if line[0] == k)
+        first = next(y for y, line in zip(places, lines, strict=True) if line[0] == k)
+        if k:
+            ax.axhline(0.5 + GAP - first, color=GREY, linewidth=0.8, linestyle="--")
         ax.text(1.06, -first, f"option {k + 1}: {one.status},\ndistance {one.value:.2f}", va="center", fontsize=9)
-    ax.set(xlim=(-0.08, 1.32), ylim=(0.7 - len(lines) - 0.2, 0.8), xticks=[0, 1], xticklabels=["least in\nthe data", "most"],
+    ax.set(xlim=(-0.08, 1.32), ylim=(-max(places, default=0) - 0.5, 0.8), xticks=[0, 1], xticklabels=["least in\nthe data", "most"],
            title="One row: the nearest, and the next that leave a feature alone")
-    ax.set_yticks([-y for y in range(len(lines))], [c.feature for _, c in lines])
+    ax.set_yticks([-y for y in places], [c.feature for _, c in lines])
     ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
     ax.tick_params(length=0)
 
@@ -242,6 +243,7 @@ def draw_fair(study: Study, net, domain, answer: pel.Fairness, out: Path) -> Pat
         ax.plot(*at, marker="X", color="white", markeredgecolor="#1a1a1a", markersize=13, zorder=6, clip_on=False)
         ax.annotate(decision, at, (8, 10), textcoords="offset points", fontweight="bold", zorder=7,
                     bbox={"boxstyle": "round", "facecolor": "white", "alpha": 0.8, "edgecolor": "none"})
+    axes[1].set_ylabel("")
     figure.suptitle(f"{study.name}: two rows that differ in {name} only; all else stands at their values")
     return pel.plot.save(figure, out / f"{_slug(study)}_{name}.png", dpi=110)
 

@@ -55,7 +55,8 @@ SearchRun* make_near_run(std::shared_ptr<Chain> chain, In1<double> centre, In1<d
     const Budget limits = budget(INT64_MAX, max_seconds, INT64_MAX, threads);
     return new SearchRun(std::move(chain), {centre.data(), centre.data() + d}, {half.data(), half.data() + d}, G.data(),
                          h.data(), (int)G.shape(0), tolerances(floors, factor, geometric), columns(lower),
-                         columns(upper), geometric, split, maps, true, false, nullptr, std::move(first), limits, std::move(near));
+                         columns(upper), geometric, split, maps, true, false, nullptr, std::move(first), limits,
+                         std::move(near));
 }
 
 nb::dict take_result(SearchRun& run) {

@@ -48,6 +48,7 @@ FacetProblem::FacetProblem(std::shared_ptr<const Chain> chain_, SpaceFrame frame
 
 namespace {
 
+constexpr double LEAST_MOVED = 1e-10, MOST_MOVED = 2e-8;  // see recentre(): GEOMETRIC in tolerance.py, and PROOF_WIDTH
 constexpr double TOUCHES = 1e-9;  // rows whose maximum stays this far below their offset have no facet
 
 constexpr double CLEAR =
@@ -80,7 +81,7 @@ class Faceter {
 
     void facets(const uint64_t* code, const double* point, int first, int second) {
         load(code, point, first, second);
-        if (!(inside() > 0)) recentre();
+        if (!(inside() > 0)) recentre(code, point, first, second);
         const int n = cuts_.size();
         state_.assign(2 * d_ + n, UNKNOWN);
         touch_.assign(neighbours_ ? (size_t)(2 * d_ + n) * d_ + PACK : 0, 0.0);
@@ -363,8 +364,17 @@ class Faceter {
         return inside() > 0;
     }
 
-    void recentre() {
-        if (!to_centre()) throw std::invalid_argument("a code is that of no region here, or its point is not inside");
+    // Regions as thin as the engines' tolerance may have no interior by their own weights: then by halfspaces that are
+    // moved outwards by as much.
+    void recentre(const uint64_t* code, const double* point, int first, int second) {
+        bool found = to_centre();
+        for (double by = 0; !found && by <= MOST_MOVED; by = by > 0 ? 10 * by : LEAST_MOVED) {
+            relax_ = by;
+            load(code, point, first, second);
+            found = inside() > 0 || to_centre();
+        }
+        relax_ = -1;
+        if (!found) throw std::invalid_argument("a code is that of no region here, or its point is not inside");
     }
 
     double b(int id) const { return id < 2 * d_ ? 1.0 : cuts_.b(id - 2 * d_); }

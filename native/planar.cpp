@@ -24,7 +24,7 @@ int piece_of(const Chain& chain, size_t stage, int output, const uint64_t* code)
 class Walker {
   public:
     Walker(const Problem& problem, Pool<Cell>& pool)
-        : rounding(*problem.chain, problem.watched, problem.frame.c, problem.frame.h),
+        : rounding(*problem.chain, problem.watched, problem.floors, problem.frame.c, problem.frame.h),
           p_(problem),
           chain_(*problem.chain),
           k_(kernels()),
@@ -699,9 +699,10 @@ Shape PlanarRun::shape() const {
 }
 
 PlanarRun::PlanarRun(std::shared_ptr<const Chain> chain, const double* polygon, int corners, const double* frame,
-                     std::vector<std::vector<double>> floors, double geometric, FinalSplit split, std::vector<double> watched,
-                     Budget budget)
-    : problem_{std::move(chain), {}, std::move(split), std::move(floors), geometric * std::sqrt(8.0), 0, std::move(watched)} {
+                     std::vector<std::vector<double>> floors, double geometric, FinalSplit split,
+                     std::vector<double> watched, Budget budget)
+    : problem_{std::move(chain),           {}, std::move(split),  std::move(floors),
+               geometric * std::sqrt(8.0), 0,  std::move(watched)} {
     const Chain& net = *problem_.chain;
     if (net.inputs != 2) throw std::invalid_argument("the planar engine takes chains of 2 inputs");
     if (problem_.floors.size() != net.stages.size() + 1)

@@ -9,15 +9,16 @@ namespace pellucid {
 // The bound of the pre-activation errors on the path to the cell that is being looked at. e_j >= |computed - true| of
 // row j at every point of [-1, 1]^d, in the 1-norm of its map, and with m_j that norm of the computed row,
 //     e' = |A| (|slope| e + gamma t) + gamma |a|,     t = the sizes of all terms that a unit's output was summed up of,
-// t from m (+ 2 e, since an engine may have summed the same map in another order). Nothing is kept with cells: a walk in
-// depth comes to a stage with the last path still standing up to the stage before; where it does not, as in a cell from
-// another thread, the path is made anew from the code.
+// t from m (+ 2 e, since an engine may have summed the same map in another order). Nothing is kept with cells: a walk
+// in depth comes to a stage with the last path still standing up to the stage before; where it does not, as in a cell
+// from another thread, the path is made anew from the code.
 class RoundingWatch {
   public:
     // first: bounds of e for the rows of stage 0 (of the outputs, if there is none); empty: nothing is watched.
-    // centre, half: the box that is [-1, 1]^d to the engine.
-    RoundingWatch(const Chain& chain, const std::vector<double>& first, const double* centre, const double* half)
-        : chain_(chain), k_(kernels()), first_(first), d_(chain.inputs) {
+    // against: what signs are decided by. centre, half: the box that is [-1, 1]^d to the engine.
+    RoundingWatch(const Chain& chain, const std::vector<double>& first, const std::vector<std::vector<double>>& against,
+                  const double* centre, const double* half)
+        : chain_(chain), k_(kernels()), first_(first), against_(against), d_(chain.inputs) {
         if (first.empty()) return;
         const size_t stages = chain.stages.size();
         levels_.resize(stages + 1);
@@ -36,7 +37,9 @@ class RoundingWatch {
     }
 
     // The engine decides by the map of this stage (the outputs: one beyond the last) on a cell with these pieces.
-    void enter(int stage, const double* map, const uint64_t* code) {
+    // by_sign: only by which side of breakpoints its rows are on, so that those that stay clear of them, by more than
+    // the bound, are right whatever the bound is.
+    void enter(int stage, const double* map, const uint64_t* code, bool by_sign = true) {
         if (first_.empty()) return;
         if (stage > 0 && !stands(stage - 1, code)) remake(stage - 1, code);
         take(stage, map, code);
@@ -44,7 +47,15 @@ class RoundingWatch {
         const double gamma = gamma_of(d_ + 4);  // what a value at a vertex, or a difference of two, rounds off itself
         double* worst = worst_[stage].data();
         const double *e = at.error.data(), *m = at.size.data();
-        for (int j = 0, n = (int)at.error.size(); j < n; ++j) worst[j] = std::max(worst[j], e[j] + gamma * m[j]);
+        const double* tolerance = against_[stage].data();
+        const int n = chain_.map(stage).rows;
+        int large = 0;
+        for (int j = 0; j < n; ++j) large |= e[j] + gamma * m[j] > SMALL * tolerance[j];
+        for (int j = 0; j < n; ++j) {
+            const double bound = e[j] + gamma * m[j];
+            if (large && by_sign && bound > SMALL * tolerance[j] && is_clear(stage, map, j, bound)) continue;
+            worst[j] = std::max(worst[j], bound);
+        }
     }
 
     // The largest e, with the roundings of a value at a vertex, of each row so far. Empty where nothing is watched.
@@ -59,6 +70,8 @@ class RoundingWatch {
     }
 
   private:
+    static constexpr double SMALL = 1.0 / 16;  // of what is decided against: below, nobody asks where the row is
+
     struct Level {
         std::vector<double> error, size;  // of each row: e and m
         std::vector<uint64_t> code;       // of the stages before
@@ -72,14 +85,22 @@ class RoundingWatch {
         std::vector<int> count;
     };
 
+    // Where the piece of an output stands in a code; nothing of it where there is but one.
+    struct Bits {
+        int word = 0, shift = 0;
+        uint64_t mask = 0;
+    };
+
     const Chain& chain_;
     const Kernels& k_;
     const std::vector<double>& first_;
+    const std::vector<std::vector<double>>& against_;
     int d_;
     std::vector<double> root_;  // the inputs as maps of the box
     std::vector<Level> levels_;
     std::vector<Terms> terms_;
     std::vector<std::vector<double>> worst_;
+    std::vector<std::vector<Bits>> bits_;
     std::vector<std::vector<uint64_t>> mask_;  // [stage]: the bits of the columns of earlier stages
     std::vector<double> weight_, held_;        // scratch
     std::vector<int> columns_;
@@ -119,20 +140,32 @@ class RoundingWatch {
         std::vector<uint64_t> so_far(chain_.packing.words, 0);
         for (const auto& columns : chain_.column) {
             mask_.push_back(so_far);
-            for (int c : columns)
-                if (c >= 0) {
-                    const Place at = chain_.packing.places[c];
-                    so_far[at.word] |= ((uint64_t(1) << chain_.packing.widths[c]) - 1) << at.shift;
-                }
+            auto& mine = bits_.emplace_back();
+            for (int c : columns) {
+                mine.emplace_back();
+                if (c < 0) continue;
+                const Place at = chain_.packing.places[c];
+                mine.back() = {at.word, at.shift, (uint64_t(1) << chain_.packing.widths[c]) - 1};
+                so_far[at.word] |= mine.back().mask << at.shift;
+            }
         }
         mask_.push_back(so_far);
     }
 
     int piece(int stage, int output, const uint64_t* code) const {
-        const int column = chain_.column[stage][output];
-        if (column < 0) return 0;
-        const Place at = chain_.packing.places[column];
-        return (int)(code[at.word] >> at.shift & ((uint64_t(1) << chain_.packing.widths[column]) - 1));
+        const Bits at = bits_[stage][output];
+        return at.mask ? (int)(code[at.word] >> at.shift & at.mask) : 0;  // without columns there is no code
+    }
+
+    // Does the row stay farther than twice the bound from all its breakpoints in the whole box?
+    bool is_clear(int stage, const double* map, int j, double bound) const {
+        if (stage == (int)chain_.stages.size()) return false;
+        const Stage& s = *chain_.stages[stage];
+        if (s.kind == Stage::Kind::selection) return false;
+        const double h = map[(size_t)d_ * chain_.map(stage).ld + j], reach = levels_[stage].size[j] - std::abs(h);
+        for (int q = s.ptr[j]; q < s.ptr[j + 1]; ++q)
+            if (!(std::abs(h - s.breaks[q]) - reach > 2 * bound)) return false;
+        return true;
     }
 
     // Is this level of the path that of the code?
@@ -225,7 +258,8 @@ class RoundingWatch {
         for (int col = 0; col < A.cols; ++col) {
             if (s[col] == 0) continue;
             if (A.sparse)
-                for (int64_t x = A.col_ptr[col]; x < A.col_ptr[col + 1]; ++x) out[A.col_row[x]] += A.col_val[x] * s[col];
+                for (int64_t x = A.col_ptr[col]; x < A.col_ptr[col + 1]; ++x)
+                    out[A.col_row[x]] += A.col_val[x] * s[col];
             else
                 for (int r = 0; r < A.rows; ++r)
                     out[r] += A.tiles[((size_t)(r / TILE) * A.cols + col) * TILE + r % TILE] * s[col];

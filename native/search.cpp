@@ -25,7 +25,7 @@ constexpr int KEPT = 128;         // witnesses of a cell beyond which only those
 class Searcher {
   public:
     Searcher(const SearchProblem& problem, SearchPool& pool)
-        : rounding(*problem.chain, problem.watched, problem.frame.c.data(), problem.frame.h.data()),
+        : rounding(*problem.chain, problem.watched, problem.floors, problem.frame.c.data(), problem.frame.h.data()),
           p_(problem),
           chain_(*problem.chain),
           k_(search_kernels()),
@@ -363,7 +363,7 @@ class Searcher {
     bool is_decided(const Node& n) {
         const bool asked = n.n_open > 0 || n.stage == (int)chain_.stages.size();
         if (margins_ && asked && n.stage <= (int)chain_.stages.size())
-            rounding.enter(n.stage, n.map, n.code);  // open units on their lowest pieces
+            rounding.enter(n.stage, n.map, n.code, false);  // open units on their lowest pieces
         return margins_ && asked && margins_->decided(n, p_.near->radius(), [&](const double* g, double limit) {
             return stays(n, g, limit);
         });

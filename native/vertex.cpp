@@ -82,7 +82,7 @@ class Products {
 class VertexWalker {
   public:
     VertexWalker(const VertexProblem& problem, VertexPool& pool)
-        : rounding(*problem.chain, problem.watched, problem.frame.c.data(), problem.frame.h.data()),
+        : rounding(*problem.chain, problem.watched, problem.floors, problem.frame.c.data(), problem.frame.h.data()),
           p_(problem),
           chain_(*problem.chain),
           d_(problem.d),

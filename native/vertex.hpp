@@ -49,7 +49,7 @@ struct VertexProblem {
     std::vector<std::vector<double>> floors;  // rounding floor of every row of every stage, then of the outputs; padded
     double geometric = 0;                     // distance below which slivers are not cut off, in kernel coordinates
     VertexShape shape;
-    bool snaps = true;  // see Cutter
+    bool snaps = true;            // see Cutter
     std::vector<double> watched;  // what the RoundingWatch begins from; empty: none
 };
 

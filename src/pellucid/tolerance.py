@@ -100,6 +100,9 @@ NEIGHBOURS_AT_FIRST = 30
 NEIGHBOUR_EDGES = 500_000
 """The most edges of a graph of neighbours; beyond, its parts are joined by their shortest links. Half a minute of Ward's tree."""
 
+GROUPED_MODELS = 2000
+"""How many groups too many models are put into before their tree is built: a hundred for each of the 20 clusters at which it is cut."""
+
 GLM_STEP = 1e-13
 """A logistic fit ends when its loss falls by less than this, relative: Newton's steps are quadratic there, so that coefficients stand
 to half of float64's digits or better."""

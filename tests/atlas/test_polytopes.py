@@ -1,5 +1,7 @@
 """The same laws in more dimensions than two, where regions are halfspaces and points."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,3 +155,37 @@ def test_points_lie_in_pieces_whose_first_and_second_are_theirs_whatever_units_a
         n = np.arange(len(y))
         assert np.allclose(y[n, atlas.first[k]], order[:, -1])
         assert np.allclose(y[n, atlas.second[k]], order[:, -2])
+
+
+@pytest.mark.parametrize("likeness", [1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("by", ["class", "top2"])
+def test_outputs_that_are_nearly_the_same_divide_regions_without_gap_or_overlap(likeness, by):
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        (A, a), (B, b) = random_layers(rng, [3, 7, 4])
+        B[3] = B[0] * (1 + likeness * rng.standard_normal(7))
+        b[3] = b[0] + likeness * rng.standard_normal()
+        net = relu_network([(A, a), (B, b)], "softmax")
+        box = pel.Box([-1] * 3, [1] * 3).where(rng.standard_normal(3), 0.5)
+        atlas = pel.linear_regions(net, box, by=by, engine="vertex")
+        assert np.isclose(atlas.volume.sum(), atlas.total_volume, rtol=1e-9)
+        assert atlas.check(points=500).status is Status.PROVED
+
+
+@pytest.mark.parametrize("seed", [92, 93])                         # 92 has regions without interior by their own weights
+def test_regions_as_thin_as_the_tolerance_have_halfspaces_too(seed):
+    rng = np.random.default_rng(seed)
+    sizes = [2, 6, 5, 3]
+    W, b = [rng.standard_normal((o, i)) for i, o in pairwise(sizes)], [rng.standard_normal(o) / 2 for o in sizes[1:]]
+    for A, a in zip(W, b, strict=True):
+        unlike = 10.0 ** rng.integers(-5, 6, len(a))
+        A *= unlike[:, None]
+        a *= unlike
+    net = pel.load((W, b), orientation="out_in", link="softmax")
+    atlas = pel.linear_regions(net, pel.Box([-1, -1], [1, 1]), by="class", engine="search")
+    for k, region in enumerate(atlas):
+        faces = region.halfspaces
+        excess = faces.A @ atlas.cells.points[k] - faces.b
+        assert (excess <= 1e-8 * np.linalg.norm(faces.A, axis=1)).all()
+        assert len(faces.b) >= 3
+    pel.transitions(atlas)

@@ -79,6 +79,14 @@ def test_decisions_says_so_where_its_data_are_absent(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_unwrap_tables(tmp_path):
+    pytest.importorskip("torch")
+    done = run("unwrap_tables.py", "--quick", "--only", "ChirpWave", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "paper, 100" in done.stdout
+    assert {p.name for p in (tmp_path / "out/unwrap_tables").iterdir()} == {"chirpwave.csv", "table_1.csv", "table_3.csv"}
+
+
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
 def test_code_in_documents_runs(page, tmp_path, monkeypatch):
     """All python blocks of a page, in order, in one namespace and an empty folder."""
@@ -88,3 +96,20 @@ def test_code_in_documents_runs(page, tmp_path, monkeypatch):
     names: dict = {}
     for block in blocks:
         exec(compile(block, page, "exec"), names)
+
+
+def test_verify_vnncomp(tmp_path, shared):
+    pytest.importorskip("torch")
+    only = "1_9_batch_2000 prop_3,prop_1_0.05"
+    done = run("verify_vnncomp.py", "--data", shared / "data", "--seconds", 120, "--only", only, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"ACAS Xu 1_9 +prop_3 +refuted .* agrees", done.stdout)
+    assert re.search(r"MNIST 256x2 +prop_1_0.05 +refuted .* agrees", done.stdout)
+    assert "2 of 2 decided" in done.stdout
+
+
+def test_verify_vnncomp_says_so_where_its_data_are_absent(tmp_path):
+    pytest.importorskip("torch")
+    done = run("verify_vnncomp.py", "--data", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no queries in" in done.stdout

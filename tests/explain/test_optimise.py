@@ -329,3 +329,11 @@ def test_the_solvers_agree(rng):
     box = pel.Box(-np.ones(3), np.ones(3))
     values = [pel.maximise(net, 0, box, engine="milp", solver=solver).value for solver in ("highs", "scip")]
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
+
+
+def test_without_time_for_the_solver_a_point_is_known_all_the_same(rng):
+    net, box = relu_network(random_layers(rng, [6, 40, 40, 2])), pel.Box([-1] * 6, [1] * 6)
+    best = pel.maximise(net, 0, box, engine="milp", max_seconds=0.05)
+    assert best.status is pel.Status.UNKNOWN
+    assert np.isclose(net(best.witness)[0, 0], best.value)
+    assert best.value <= best.value + best.gap < np.inf

@@ -1,6 +1,7 @@
 """What pictures of local models show, by their charts, undrawn."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from naive_models import Unwrapper, toy, unwrap
 
 import pellucid as pel
 from pellucid.errors import DataError, DomainError, MissingColumn
+from pellucid.plots.bootstrap import CLEAR, bootstrap_charts, intervals_chart
 from pellucid.plots.cells import cells_of, level_lines, zero_segment
-from pellucid.plots.chart import Area, Boxes, Curve, Label, Points, Segments, Shade, density, line_density, quantiles
+from pellucid.plots.chart import Area, Boxes, Curve, Label, Points, Segments, Shade, density, line_density, quantiles, run_density
 from pellucid.plots.coefficients import coefficients_chart
 from pellucid.plots.data_regions import UNCHARTED, data_regions_scene
 from pellucid.plots.drawing import short
@@ -161,7 +163,17 @@ def test_importance_bars_are_the_shares_and_arrows_the_signs():
     np.testing.assert_allclose(marks.at[:, 0], np.append(told.raw[told.order()[:3]], told.raw[-1]))
     assert any("2 features" in n for n in chart.notes)
     for j, name in zip(told.order()[:3], chart.y.names, strict=False):
-        assert name.endswith({0.0: "↓", 1.0: "↑"}.get(float(told.positive[j]), "↕"))
+        w = m.coef[:, 0, j]
+        assert name.endswith("↕" if (w > 0).any() and (w < 0).any() else "↑" if (w > 0).any() else "↓")
+
+
+def test_constant_models_do_not_hide_that_a_feature_only_rises():
+    net = pel.load(([np.array([[1.0, 0.0]]), np.array([[2.0]])], [np.zeros(1), np.zeros(1)]), orientation="out_in", link="sigmoid")
+    told = pel.joint_importance(m := unwrap(net, np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 2))   # 2 max(x0, 0)
+    assert len(m) == 2
+    assert 0 < told.positive[0] < 1
+    assert told.negative[0] == 0
+    assert joint_chart(m).y.names == ("x0 ↑", "x1 –", "(intercept)")
 
 
 # ---- profile
@@ -266,7 +278,7 @@ def test_distribution_rows_tell_quartiles_and_signs():
         each = np.repeat(w[:, int(name[1:])], n)
         box = chart.find(Boxes)[i]
         np.testing.assert_allclose([box.start[0], box.end[0]], np.quantile(each, [0.25, 0.75], method="inverted_cdf"))
-        assert f"{(each > 0).mean():.0%}" in [label.text for label in chart.find(Label)]
+        assert f"{(each < 0).mean():.0%} | {(each > 0).mean():.0%}" in [label.text for label in chart.find(Label)]
 
 
 # ---- directions
@@ -473,6 +485,17 @@ def test_shares_of_unseen_codes_are_counted():
     assert f"{(group < 0).mean():.1%}" in chart.title
 
 
+def test_merged_models_have_no_unseen_codes():
+    with pytest.raises(DataError, match="unwrapper_"):
+        unseen_chart(Unwrapper(merged(toy())), np.zeros((1, 2)))
+
+
+def test_shapes_tell_few_classes_apart_and_a_note_says_where_they_do_not():
+    few, many = (region_rows_chart(toy(classes=k, n=300)) for k in (4, 9))
+    assert len({p.shape for p in few.find(Points) if p.name}) >= 4
+    assert any("9 classes" in note for note in many.notes)
+
+
 # ---- densities and words
 
 
@@ -489,9 +512,26 @@ def test_a_density_has_its_mass_where_the_values_are():
 
 def test_the_density_of_lines_is_where_the_lines_are():
     at = np.linspace(0, 1, 50)
-    level = line_density(at, np.tile(at, (30, 1)), np.ones(30), (0.0, 1.0), bins=50)
-    assert (np.abs(level.argmax(axis=0) - np.arange(50)) <= 1).all()
-    assert line_density(at, np.full((3, 50), np.nan), np.ones(3), (0.0, 1.0)).max() == 0
+    level = line_density(np.tile(at, (30, 1)), np.ones(30), (0.0, 1.0), bins=50)
+    assert all(np.flatnonzero(level[:, c]).min() <= c <= np.flatnonzero(level[:, c]).max() for c in range(50))
+    assert (level > 0).sum(axis=0).max() <= 3
+    assert line_density(np.full((3, 50), np.nan), np.ones(3), (0.0, 1.0)).max() == 0
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_runs_cover_the_bins_that_they_touch(seed, K):
+    rng = np.random.default_rng(seed)
+    a, b, weight = rng.normal(size=K), rng.normal(size=K), rng.integers(1, 5, size=K).astype(float)
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    edges = np.linspace(-1, 1, 11)
+    expected = [weight[(low < right) & (high >= left)].sum() for left, right in pairwise(edges)]
+    np.testing.assert_allclose(run_density(low, high, weight, (-1.0, 1.0), bins=10), expected, atol=1e-9)
+
+
+def test_a_steep_line_leaves_no_gaps():
+    level = line_density(np.linspace(0, 10, 20)[None], np.ones(1), (0.0, 10.0), bins=100)
+    assert (level.max(axis=1) > 0).all()
 
 
 @given(st.lists(st.tuples(st.integers(-5, 5), st.integers(1, 4)), min_size=1, max_size=30))
@@ -510,3 +550,48 @@ def test_shortened_names_keep_their_ends():
 
 def test_violins_are_areas_over_the_coefficients():
     assert len(coefficients_chart(toy(d=4), n=3).find(Area)) == 3
+
+
+# ---- bootstrap
+
+
+def drawn(share=0.3, B=200, terms=4):
+    """A bootstrap of made-up draws, term k around k - 1.5; the last is zero in a share of the draws."""
+    from pellucid.unwrap.inference import Inference
+
+    draws = np.random.default_rng(0).normal(size=(B, 1, terms), scale=0.3) + np.arange(terms) - 1.5
+    draws[:int(share * B), 0, -1] = 0
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    nothing = np.full((1, terms), np.nan)
+    return Inference(2, "bootstrap", 0.95, 80, np.inf, ("intercept", *(f"x{k}" for k in range(terms - 1))), ("yes",), "no",
+                     draws.mean(axis=0), draws.std(axis=0), nothing, nothing, low, high, np.full((1, terms), "", dtype=object),
+                     mean=draws.mean(axis=0), share_zero=(draws == 0).mean(axis=0), draws=draws)
+
+
+def test_intervals_and_shares_are_those_of_the_bootstrap():
+    told = drawn()
+    left, right = bootstrap_charts(told)
+    assert left.y.names == told.terms
+    ends = np.vstack([s.ends[0, :, 0] for s in left.find(Segments)])
+    np.testing.assert_allclose(ends, np.column_stack([told.low[0], told.high[0]]))
+    np.testing.assert_allclose(right.find(Boxes)[0].end, told.share_zero[0])
+    colours = [s.colour for s in left.find(Segments)]
+    assert [c == CLEAR for c in colours] == list((told.low[0] > 0) | (told.high[0] < 0))
+    assert len(bootstrap_charts(told, n=2, intercept=False)[0].y.names) == 2
+
+
+def test_a_bootstrap_without_draws_and_lines_without_intervals_say_why():
+    told = drawn()
+    with pytest.raises(DataError, match="method='bootstrap'"):
+        bootstrap_charts(replace(told, draws=None, method="wald"))
+    reasons = told.reasons.copy()
+    reasons[0, 1] = "separable"
+    low = told.low.copy()
+    low[0, 1] = np.nan
+    chart = intervals_chart(replace(told, low=low, reasons=reasons))
+    assert "separable" in [label.text for label in chart.find(Label)]
+    assert len(chart.find(Segments)) == 3
+    none = intervals_chart(replace(told, low=np.full_like(low, np.nan), reasons=np.full_like(reasons, "separable")))
+    assert [label.text for label in none.find(Label)] == ["no interval"] * 4
+    assert "no interval: separable" in none.notes
+    assert not none.find(Area)

@@ -79,6 +79,30 @@ def test_unseen_codes_are_drawn(few):
     pel.plot.unseen_codes(Unwrapper(few), np.random.default_rng(1).normal(size=(50, 2))).figure.canvas.draw()
 
 
+def test_bootstraps_are_drawn_of_estimators_on_two_axes(few):
+    pytest.importorskip("sklearn")
+    net, rng = few.network, np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    fitted = pel.MergedClassifier(net, n_clusters=1).fit(X, (net(X)[:, 0] + 2 * rng.normal(size=300) > 0).astype(int))
+    axes = pel.plot.bootstrap(fitted, draws=30)
+    assert axes.shape == (2,)
+    axes[0].figure.canvas.draw()
+    pel.plot.intervals(fitted.inference(0)).figure.canvas.draw()
+
+
+def test_estimators_are_drawn_as_their_local_models_are():
+    pytest.importorskip("sklearn")
+    net, rng = random_net((2, 6, 1), 2), np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = (net(X)[:, 0] + rng.normal(size=300) > 0).astype(int)
+    fitted, merged = pel.UnwrapperClassifier(net).fit(X, y), pel.MergedClassifier(net, n_clusters=2).fit(X, y)
+    coarse = fitted.coarsen(layers=1, scores=("local", "global"))
+    for picture in PICTURES.values():
+        for models in (fitted, merged, coarse):
+            assert picture(models).get_title()
+        plt.close("all")
+
+
 def test_thirty_five_long_names_stay_apart():
     names = [f"a_rather_long_name_of_a_feature_{k:02d}" for k in range(35)]
     m = toy(d=35, hidden=(4,), feature_names=names)

@@ -218,3 +218,20 @@ def test_a_boundary_is_drawn_over_its_two_classes():
     assert [k.label.rpartition(" (")[0] for k in scene.keys] == ["class 0", "class 1", "other classes", "data"]
     with pytest.raises(pel.DomainError, match="plane"):
         boundary_scene(pel.decision_boundary(random_atlas(0, (3, 4, 3)), 0, 1))
+
+
+def test_bounds_are_intervals_with_a_leader():
+    torch = pytest.importorskip("torch")
+    from pellucid.bounding import Bounds
+    from pellucid.plots.bounds import bounds_intervals
+
+    lower, upper = torch.arange(40.0)[None], torch.arange(40.0)[None] + 2
+    claim = pel.Certificate("", pel.Status.PROVED)
+    found = Bounds(lower, upper, tuple(f"c{k}" for k in range(40)), "crown", claim)
+    chart = bounds_intervals(found, value=np.arange(40.0) + 1)
+    assert len(chart.names) == 30
+    assert chart.names[chart.rival] == "c39"
+    assert "10 rows" in chart.note
+    assert (chart.lower <= chart.value).all()
+    with pytest.raises(ValueError, match="3 numbers"):
+        bounds_intervals(found, value=np.zeros(3))

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import MissingExtra
 from ..graph import Graph
+from ..graph.arrays import kept_constants
 from ..graph.op import size
 from .sets import Sets
 
@@ -42,8 +43,9 @@ class Goal:
     d: np.ndarray | None = None
 
 
-def ascend(graph: Graph, sets: Sets, goal: Goal | np.ndarray, *, aggregate: str = "largest", steps: int = 40, restarts: int = 4, seed: int = 0,
-           dtype: str = "float32", device: str | None = None, enough: float = np.inf, stop: Callable[[], bool] | None = None) -> Attained:
+def ascend(graph: Graph, sets: Sets, goal: Goal | np.ndarray, *, aggregate: str = "largest", steps: int = 40, restarts: int = 4,
+           seed: int = 0, dtype: str = "float32", device: str | None = None, enough: float = np.inf,
+           stop: Callable[[], bool] | None = None) -> Attained:
     """For each set the largest value found of goal (rows C, or a Goal): of each row, or of the largest or smallest of the rows.
 
     Needs     a graph whose ops take torch tensors; sets that are not empty.
@@ -67,15 +69,16 @@ def ascend(graph: Graph, sets: Sets, goal: Goal | np.ndarray, *, aggregate: str 
     of_set, of_row = np.repeat(np.arange(n), k if each else 1), np.tile(np.arange(k) if each else [-1], n)
     best_x, best = np.full((len(of_set), d), np.nan), np.full(len(of_set), -np.inf)
     rows = max(1, MOST_ENTRIES // max(d, *(size(node.shape) for node in graph.nodes), 1))
-    for restart in range(restarts):
-        left = np.flatnonzero(best <= enough)
-        for begin in range(0, len(left), rows):
-            if stop is not None and stop():
-                break
-            part = left[begin : begin + rows]
-            x, value = run.climb(of_set[part], of_row[part], restart, steps, enough, stop)
-            better = value > best[part]
-            best[part[better]], best_x[part[better]] = value[better], x[better]
+    with kept_constants():
+        for restart in range(restarts):
+            left = np.flatnonzero(best <= enough)
+            for begin in range(0, len(left), rows):
+                if stop is not None and stop():
+                    break
+                part = left[begin : begin + rows]
+                x, value = run.climb(of_set[part], of_row[part], restart, steps, enough, stop)
+                better = value > best[part]
+                best[part[better]], best_x[part[better]] = value[better], x[better]
     shape = (n, k) if each else (n,)
     return Attained(best_x.reshape(*shape, d), best.reshape(shape))
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import DataError, NoDecision
 from ..graph import Network
-from ..graph.network import in_order, no_class
+from ..graph.network import no_class
+from ..graph.rows import in_order
 from .groups import groups_of, spatial
 from .torch_form import require_torch, torch_module, widest
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import MissingExtra
 from ..graph import Network
-from ..graph.arrays import held_constants
+from ..graph.arrays import kept_constants
 from ..graph.graph import INPUT
 
 if TYPE_CHECKING:
@@ -34,15 +32,15 @@ def torch_module(net: Network, *, dtype=None, device=None):
     dtype, device = dtype or torch.float32, torch.device(device or "cpu")
 
     class Step(torch.nn.Module):
-        """One op of the graph, with its constants held as tensors."""
+        """One op of the graph, with its constants kept as tensors."""
 
         def __init__(self, op):
             super().__init__()
             self.op = op
-            self.held = {id(a): torch.as_tensor(a).to(device=device, dtype=dtype, copy=True) for a in arrays_of(op)}
+            self.kept = {}
 
         def forward(self, *xs):
-            with held_constants(self.held):
+            with kept_constants(self.kept):
                 return self.op(*xs)
 
     class GraphModule(torch.nn.Module):
@@ -68,11 +66,6 @@ def torch_module(net: Network, *, dtype=None, device=None):
             return values[net.graph.output].reshape(len(x), -1)
 
     return GraphModule().eval()
-
-
-def arrays_of(op) -> list[np.ndarray]:
-    """The float constants that an op holds as fields."""
-    return [v for v in vars(op).values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
 
 
 def widest(net: Network) -> int:

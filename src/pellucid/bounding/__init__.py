@@ -29,8 +29,6 @@ try:
 except ImportError:
     raise MissingExtra("torch", "torch", "bounding outputs") from None
 
-from .ask import Bounds as Bounds
-from .ask import Forms as Forms
 from .ask import bounds as bounds
 from .ask import final as final
 from .ask import margins as margins
@@ -47,6 +45,8 @@ from .program import program as program
 from .property import Case as Case
 from .property import Property as Property
 from .property import never as never
+from .result import Bounds as Bounds
+from .result import Forms as Forms
 from .rounding import no_nan as no_nan
 from .rounding import plain_products as plain_products
 from .sets import InputSet as InputSet

@@ -2,123 +2,156 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..certificate import Certificate, Status
-from ..errors import DomainError
+from ..errors import DomainError, NoDecision
+from ..graph.graph import INPUT
 from ..graph.network import Network
+from ..graph.op import size
 from .backward import Form, Trace, lowest
+from .claim import claim
 from .hidden import crown, forward, intervals
 from .interval import reach_of
+from .link import link_bounds
 from .optimise import better_form, optimised
 from .program import Program, program
+from .result import Bounds, Forms
 from .rounding import no_nan, plain_products, tiny, unit
 from .sets import InputSet, input_set
 
-if TYPE_CHECKING:
-    import pandas as pd
+METHODS = ("auto", "interval", "forward", "crown-interval", "forward+crown", "crown", "alpha-crown", "best")
 
-METHODS = ("auto", "interval", "crown-interval", "crown", "forward", "forward+crown", "alpha-crown")
+CROWN_ENTRIES = 1 << 27
+"""Hidden units times the widest tensor, up to which "auto" bounds them all backwards: seconds for one set on one core."""
 
+MEMORY = 1 << 26
+"""Numbers that a batch of sets may take, half a gigabyte in float64."""
 
-@dataclass(frozen=True, eq=False)
-class Forms:
-    """lower_A x + lower_b <= c.f(x) <= upper_A x + upper_b for every x of the set; A: (n, s, d), b: (n, s)."""
-
-    lower_A: Tensor
-    lower_b: Tensor
-    upper_A: Tensor
-    upper_b: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """lower <= c.f(x) <= upper for every x of each set, rounding included: tensors (n sets, s rows).
-
-    names: of the rows. method: what was asked, resolved. forms: linear bounds in x, where asked for.
-    """
-
-    lower: Tensor
-    upper: Tensor
-    names: tuple[str, ...]
-    method: str
-    certificate: Certificate
-    forms: Forms | None = None
-
-    @property
-    def width(self) -> Tensor:
-        return self.upper - self.lower
-
-    def __len__(self) -> int:
-        return len(self.lower)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a set and output: set, output, lower, upper."""
-        import pandas as pd
-
-        n, s = self.lower.shape
-        lower, upper = (t.detach().cpu().numpy().astype(float).ravel() for t in (self.lower, self.upper))
-        return pd.DataFrame({"set": np.repeat(np.arange(n), s), "output": list(self.names) * n, "lower": lower, "upper": upper})
-
-    def __repr__(self) -> str:
-        n, s = self.lower.shape
-        return f"Bounds({n} set{'s' * (n != 1)} x {s} outputs, {self.method}, mean width {float(self.width.mean()):.4g}, sound)"
-
-    def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False)
+_UNCLAIMED = Certificate("", Status.UNKNOWN)
 
 
 def bounds(net: Network, domain: Any, *, method: str = "auto", spec: Any = None, link: bool = False, batch: int | None = None,
-           forms: bool = False, iterations: int = 20, dtype: Any = torch.float64, device: Any = "cpu") -> Bounds:
-    """Sound bounds of a network's logits, or of rows c.f(x), over a ball or box."""
+           forms: bool = False, iterations: int = 20, dtype: Any = "float64", device: Any = "cpu") -> Bounds:
+    """Sound bounds of a network's logits, or of rows c.f(x), over balls or boxes: no point of a set gives a value outside.
+
+    domain: a Ball (which holds many sets, where its centre, eps or mask do), a Box or a slice of one, or a list of those.
+    method: "interval" (cheapest, loosest), "forward", "crown-interval" (backward, on intervals inside), "forward+crown" (backward, on
+        forward inside), "crown" (backward throughout), "alpha-crown" (backward with lines optimised for each row, `iterations`
+        steps), "best" (the tightest of all of them), "auto" (crown, or crown-interval where it would be out of proportion).
+    spec: rows c: (s, outputs), or (sets, s, outputs); default: the outputs one by one. `margins` makes those of a label.
+    link: bounds of what the model answers (its probabilities) instead of logits; not with spec.
+    batch: sets at a time; default: as many as need some hundred megabytes.
+    forms: also linear bounds in x, for the methods that have them (all but interval).
+    dtype: "float64" or "float32"; device: "cpu", "cuda". Bounds are sound in both; in float32 they are wider by its rounding.
+
+    Tensors in `domain` that require gradients get them (through crown's bounds; optimised lines are constants).
+    """
     if method not in METHODS:
         raise ValueError(f"method={method!r}; it can be one of {', '.join(METHODS)}")
-    method = "crown" if method == "auto" else method
-    run = program(net.graph, dtype, device)
-    inputs = input_set(net, domain, dtype, device)
-    rows = _rows(net, spec, len(inputs), run)
-    step = len(inputs) if batch is None else batch
-    lower, upper, kept = [], [], []
-    with plain_products(), torch.set_grad_enabled(torch.is_grad_enabled() and inputs.lower.requires_grad):
-        for k in range(0, len(inputs), max(step, 1)):
+    if forms and method in ("interval", "best"):
+        raise ValueError(f"method {method!r} has no linear forms; crown, crown-interval, forward, forward+crown and alpha-crown have")
+    if link and (spec is not None or forms):
+        raise ValueError("link=True bounds the model's own answers: leave spec and forms out")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch={batch}: at least one set at a time")
+    kind = _dtype(dtype)
+    run, inputs = program(net.graph, kind, device), input_set(net, domain, kind, device)
+    method = _automatic(run) if method == "auto" else method
+    through = link and net.link != "identity"
+    pairs = through and net.link != "sigmoid"
+    rows = _pairs(net.n_outputs, run) if pairs else _rows(net, spec, len(inputs), run)
+    step = batch or sets_at_a_time(run, method)
+    found = []
+    with plain_products(), torch.set_grad_enabled(torch.is_grad_enabled() and _has_gradient(inputs)):
+        for k in range(0, len(inputs), step):
+            part = inputs[k:k + step] if step < len(inputs) else inputs
             C = rows if len(rows) == 1 else rows[k:k + step]
-            low, high, form = _bounds(run, inputs[k:k + step], C, method, forms, iterations)
-            lower.append(low)
-            upper.append(high)
-            kept.append(form)
+            found.append(_bounds(run, part, C, method, forms, iterations, spec is None and not pairs))
+        low, high = no_nan(torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found]))
+        if through:
+            low, high = link_bounds(net.link, net.n_outputs, low, high)
     names = net.output_names if spec is None else tuple(f"row {k}" for k in range(rows.shape[1]))
-    low, high = no_nan(torch.cat(lower), torch.cat(upper))
-    linear = _forms(kept, len(lower)) if forms else None
-    claim = Certificate("every output over the set lies within the bounds", Status.PROVED,
-                        f"{method}, rounding of {str(dtype).removeprefix('torch.')} included")
-    return Bounds(low, high, names, method, claim, linear)
+    result = Bounds(low, high, names, method, _UNCLAIMED, _forms([f[2] for f in found]) if forms else None)
+    return replace(result, certificate=claim(net, inputs, result, rows if not through else None, through))
 
 
-def _forms(parts: list[Form | None], n: int) -> Forms:
+def margins(net: Network, domain: Any, label: Any, **options: Any) -> Bounds:
+    """Bounds of f_label - f_j for every other class j, one row each: all lower bounds above 0 prove the label over the whole set.
+
+    label: an index or class name, or one for each set. Options as for `bounds`. The difference is merged into the last layer first,
+    which is tighter than the difference of two bounds.
+    """
+    c = net.n_outputs
+    if c < 2:
+        raise NoDecision("margins need two outputs at least; this network has one: bound it by itself")
+    given = [label] if isinstance(label, str) or np.ndim(label) == 0 else list(label)
+    labels = [_class(net, y) for y in given]
+    eye = torch.eye(c, dtype=torch.float64)
+    spec = torch.stack([torch.cat([eye[y] - eye[:y], eye[y] - eye[y + 1:]]) for y in labels])
+    result = bounds(net, domain, spec=spec, **options)
+    names = tuple(f"other {k}" for k in range(c - 1))
+    if len(set(labels)) == 1:
+        y = labels[0]
+        names = tuple(f"{net.output_names[y]} - {name}" for j, name in enumerate(net.output_names) if j != y)
+    return replace(result, names=names)
+
+
+def _class(net: Network, y: Any) -> int:
+    if isinstance(y, str):
+        if y not in net.output_names:
+            raise ValueError(f"no class is called '{y}'; there are: {', '.join(net.output_names)}")
+        return net.output_names.index(y)
+    if not 0 <= int(y) < net.n_outputs:
+        raise ValueError(f"label {int(y)}: the network has {net.n_outputs} outputs")
+    return int(y)
+
+
+def _dtype(dtype: Any) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.") if not isinstance(dtype, type) else np.dtype(dtype).name
+    if name not in ("float32", "float64"):
+        raise ValueError(f"dtype={dtype!r}; it can be 'float64' or 'float32'")
+    return getattr(torch, name)
+
+
+def _automatic(run: Program) -> str:
+    """Backward bounds of every hidden unit, unless there are too many."""
+    return "crown" if sum(size(run.shapes[name]) for name in run.hidden) * run.widest <= CROWN_ENTRIES else "crown-interval"
+
+
+def sets_at_a_time(run: Program, method: str) -> int:
+    """How many sets fit into MEMORY numbers: bounds, reaches and lines of every tensor; a matrix for each in forward methods."""
+    each = 12 * sum(map(size, run.shapes.values()))
+    if method in ("forward", "forward+crown", "best"):
+        each += 8 * size(run.shapes[INPUT]) * run.widest
+    if method in ("alpha-crown", "best"):
+        each += 60 * size(run.shapes[run.output]) * sum(map(size, run.shapes.values()))
+    return max(1, MEMORY // each)
+
+
+def _has_gradient(inputs: InputSet) -> bool:
+    return any(t.requires_grad for t in (inputs.lower, inputs.upper, inputs.centre, inputs.scale) if t is not None)
+
+
+def _forms(parts: list[Form | None]) -> Forms:
     """Rows and their negatives, as `final` asked for them, of all batches."""
-    A, b = [], []
-    for form in parts:
-        assert form is not None
-        A.append(form.L.flatten(2).expand(len(form.d), -1, -1))
-        b.append(form.d)
-    A, b = torch.cat(A), torch.cat(b)
+    A = torch.cat([f.L.flatten(2).expand(len(f.d), -1, -1) for f in parts if f is not None])
+    b = torch.cat([f.d for f in parts if f is not None])
     s = b.shape[1] // 2
     return Forms(A[:, :s], b[:, :s], -A[:, s:], -b[:, s:])
 
 
-
-def margins(net: Network, domain: Any, label: Any, **options: Any) -> Bounds:
-    """Bounds of f_label - f_j for every other j, as rows of their own: label an index (or one for each set)."""
-    c = net.n_outputs
-    labels = torch.atleast_1d(torch.as_tensor(label))
-    eye = torch.eye(c, dtype=torch.float64)
-    spec = torch.stack([torch.cat([eye[y] - eye[:y], eye[y] - eye[y + 1:]]) for y in labels.tolist()])
-    return bounds(net, domain, spec=spec, **options)
+def _pairs(c: int, run: Program) -> Tensor:
+    """(1, c (c - 1) / 2, *output shape): f_j - f_k for j < k."""
+    eye = torch.eye(c, dtype=torch.float64, device=run.device)
+    j, k = torch.triu_indices(c, c, 1, device=run.device)
+    return (eye[j] - eye[k]).reshape(1, -1, *run.shapes[run.output])
 
 
 def _rows(net: Network, spec: Any, n: int, run: Program) -> Tensor:
@@ -134,13 +167,42 @@ def _rows(net: Network, spec: Any, n: int, run: Program) -> Tensor:
     return rows.reshape(len(rows), rows.shape[1], *shape)
 
 
-def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool, iterations: int) -> tuple[Tensor, Tensor, Form | None]:
-    steps = iterations if method == "alpha-crown" else 0
-    if method in ("crown", "alpha-crown"):
-        trace = crown(run, inputs, iterations=steps)
-    else:
-        trace = (forward if method in ("forward", "forward+crown") else intervals)(run, inputs)
-    return final(trace, C, until_nonlinear=method in ("interval", "forward"), keep=forms, iterations=steps)
+Found = tuple[Tensor, Tensor, Form | None]
+
+
+def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool, iterations: int, is_plain: bool) -> Found:
+    if method == "interval":
+        trace = intervals(run, inputs)
+        if is_plain and _ends_at_once(run):
+            low, high = trace.bounds[run.output]
+            return low.flatten(1), high.flatten(1), None
+        return final(trace, C, until_nonlinear=True)
+    if method == "crown-interval":
+        return final(intervals(run, inputs), C, keep=forms)
+    if method == "crown":
+        return final(crown(run, inputs), C, keep=forms)
+    if method == "alpha-crown":
+        return final(crown(run, inputs, iterations=iterations), C, keep=forms, iterations=iterations)
+    trace = forward(run, inputs)
+    if method == "forward":
+        return final(trace, C, until_nonlinear=True, keep=forms)
+    if method == "forward+crown":
+        return final(trace, C, keep=forms)
+    inner = {name: trace.bounds[name] for name in run.hidden}
+    plain = intervals(run, inputs)
+    found = [final(plain, C, until_nonlinear=True), final(plain, C), final(trace, C, until_nonlinear=True), final(trace, C),
+             final(crown(run, inputs), C),
+             final(crown(run, inputs, given=inner, iterations=iterations), C, iterations=iterations)]
+    if iterations:
+        found.append(final(crown(run, inputs, iterations=iterations), C, iterations=iterations))
+    return (torch.stack([f[0].nan_to_num(nan=-math.inf) for f in found]).amax(0),
+            torch.stack([f[1].nan_to_num(nan=math.inf) for f in found]).amin(0), None)
+
+
+def _ends_at_once(run: Program) -> bool:
+    """Does the output stand right behind a nonlinear step or the input? Then intervals lose nothing on the last way."""
+    step = run.step(run.output) if run.output in run.place else None
+    return step is not None and (not step.is_affine or all(s == INPUT or not run.step(s).is_affine for s in step.inputs))
 
 
 def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool = False, iterations: int = 0
@@ -162,7 +224,11 @@ def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool 
     if cost is not None:
         values = values - torch.cat([cost, cost], dim=1)
         form = None if form is None else Form(form.L, form.d - torch.cat([cost, cost], dim=1))
-    return values[:, :s], -values[:, s:], form
+    low, high = values[:, :s], -values[:, s:]
+    if s == size(run.shapes[run.output]) and torch.equal(C.flatten(2)[0], torch.eye(s, dtype=C.dtype, device=C.device)):
+        own = trace.bounds[run.output]                          # of the outputs themselves: met, where rows are no more than that
+        low, high = torch.maximum(low, own[0].flatten(1)), torch.minimum(high, own[1].flatten(1))
+    return low, high, form
 
 
 def _lost(C: Tensor, L: Tensor, trace: Trace) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ class Trace:
     lines: dict[str, Any] = field(default_factory=dict)
     spoils: dict[str, Tensor] = field(default_factory=dict)
     reaches: dict[str, Tensor] = field(default_factory=dict)
+    floors: dict[str, Tensor] = field(default_factory=dict)
     pairs: dict[str, Pair] = field(default_factory=dict)
 
     def lines_of(self, step: Step):
@@ -66,13 +67,20 @@ class Trace:
 
     def floor(self, step: Step) -> Tensor:
         """(n, 1): what products that underflow can cost in all, for one row."""
-        terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
-        total = sum(self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs)
-        return 8 * terms * tiny(self.program.dtype) * (total + size(step.shape))
+        if step.name not in self.floors:
+            terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
+            total = sum(self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs)
+            self.floors[step.name] = 8 * terms * tiny(self.program.dtype) * (total + size(step.shape))
+        return self.floors[step.name]
 
     def rows(self, index) -> Trace:
         """The same for some of the sets."""
         return Trace(self.program, self.inputs[index], {k: (l[index], u[index]) for k, (l, u) in self.bounds.items()})
+
+    def detached(self) -> Trace:
+        """The same without gradients."""
+        parts = {f: v.detach() for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self.inputs, f)) is not None}
+        return Trace(self.program, replace(self.inputs, **parts), {k: (l.detach(), u.detach()) for k, (l, u) in self.bounds.items()})
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..attacks import Goal, ascend, boxes
 from .joint import joint
 from .leaves import Below, BoxBounds
 from .property import Case
@@ -20,6 +21,9 @@ BEST_FIRST = 2**15
 ITERATIONS = 0
 """Of a search for the lines of the last pass, for boxes that are left. On ACAS Xu it saves no boxes to speak of: what is loose there are
 the bounds of hidden units, which halving tightens."""
+
+ATTACK_EVERY, ATTACKED = 8, 24
+"""Every so many batches gradients look for a witness in so many boxes."""
 
 NEAR = 2.0
 """Boxes whose margin is below zero by more than this many times what the linear bound changes over them are halved without that."""
@@ -87,13 +91,12 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
     low, up = cases[0].lower, cases[0].upper
     open_ = _Open(low[None], up[None], np.ones((1, len(cases)), dtype=bool), np.array([-np.inf]))
     whole, stuck, budget = _log_volume(low[None], up[None])[0], 0, search.budget
-    done = 0.0
+    done, rounds = 0.0, 0
     try:
         while len(open_) and not search.is_decided:
             if budget.is_over:
                 break
             now, open_ = open_.take(min(batch, budget.nodes_left))
-            search.open_bound = min(search.open_bound, float(now.bound.min()))
             budget.nodes += len(now)
             look = _Look(bound(now.lower, now.upper, C), C, b, rows, strict, now)
             look.mix()
@@ -107,7 +110,7 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
                 search.leaves += int(is_done.sum())
                 done += float(np.exp2(_log_volume(now.lower[is_done], now.upper[is_done]) - whole).sum())
                 if search.leaves <= MOST_KEPT:
-                    search.kept.append(("boxes", now.lower[is_done], now.upper[is_done]))
+                    search.kept.append(((low.tobytes(), up.tobytes()), now.lower[is_done], now.upper[is_done]))
             left = np.flatnonzero(~is_done)
             if not len(left):
                 continue
@@ -116,12 +119,19 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
             lower, upper, steep = now.lower[left], now.upper[left], look.slope[left, worst.argmin(axis=1)]
             if search.try_points(_candidates(lower, upper, steep), tuple(cases)):
                 break
+            rounds += 1
+            if rounds % ATTACK_EVERY == 0 and _attacked(search, cases, lower, upper, alive):
+                break
             halves, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
-            stuck += unsplit
+            stuck += len(unsplit)
+            search.open_bound = min(search.open_bound, float(unsplit.min(initial=np.inf)))
             open_ = open_.plus(halves)
             budget.tell(len(open_), min(done, 1.0))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:                                   # boxes in hand are lost, so that nothing may be claimed
         budget.pressed = True
+        search.undecided, search.open_bound = budget.reason, -np.inf
+        search.n_left += 1
+        return
     _close(search, open_, stuck)
 
 
@@ -130,12 +140,9 @@ def _close(search: Search, open_: _Open, stuck: int) -> None:
     search.n_left += len(open_)
     if stuck:
         search.undecided = f"{stuck} boxes are too small to be halved in float64, and bounds do not decide them"
-        search.open_bound = min(search.open_bound, 0.0)
     if len(open_):
         search.undecided = search.budget.reason
-        search.open_bound = float(open_.bound.min())
-    elif not stuck:
-        search.open_bound = np.inf
+        search.open_bound = min(search.open_bound, float(open_.bound.min()))
 
 
 def _log_volume(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -221,8 +228,27 @@ def _candidates(lower: np.ndarray, upper: np.ndarray, slope: np.ndarray) -> np.n
     return np.concatenate([centre, np.where(slope > 0, lower, upper)])
 
 
-def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, int]:
-    """Both halves of each box, along the feature over which the linear bound moves most; and how many cannot be halved."""
+def _attacked(search: Search, cases: list[Case], lower: np.ndarray, upper: np.ndarray, alive: np.ndarray) -> bool:
+    """Climb inside the boxes whose centres are nearest to unsafe. Whether that found a witness."""
+    centre = lower + (upper - lower) / 2
+    y = search.outputs(centre)
+    for j, c in enumerate(cases):
+        n = np.flatnonzero(alive[:, j])
+        if not len(n) or not len(c.b):
+            continue
+        near = n[np.argsort((y[n] @ c.C.T - c.b).max(axis=1))[:ATTACKED]]
+        # a box of twice the size, cut with the case's: a witness next door is one as well
+        half = upper[near] - lower[near]
+        sets = boxes(np.maximum(centre[near] - half, c.lower), np.minimum(centre[near] + half, c.upper))
+        found = ascend(search.space.graph, sets, Goal(-c.C, None, c.b), aggregate="smallest", restarts=3, steps=25, enough=0.0,
+                       seed=search.budget.nodes, dtype="float64", stop=lambda: search.budget.is_over)
+        if search.try_points(found.x[np.isfinite(found.value)], (c,)):
+            return True
+    return False
+
+
+def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray]:
+    """Both halves of each box, along the feature over which the linear bound moves most; and the bounds of those that cannot be halved."""
     middle = lower + (upper - lower) / 2
     can = (lower < middle) & (middle < upper)
     width = upper - lower
@@ -237,4 +263,4 @@ def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, int]:
     right_lower[np.arange(len(n)), axis[n]] = at
     halves = _Open(np.concatenate([lower[n], right_lower]), np.concatenate([left_upper, upper[n]]),
                    np.concatenate([alive[n], alive[n]]), np.concatenate([bound[n], bound[n]]))
-    return halves, int((~ok).sum())
+    return halves, bound[~ok]

@@ -18,7 +18,6 @@ from .piecewise import Bounds, Elementwise
 from .program import Program, Step
 from .sets import InputSet
 
-
 OPTIMISED = 1 << 18
 """Coefficients of lines that are optimised for one hidden tensor of one set: two layers of 256 units after each other, not two of
 convolutions, whose bounds would take a hundred times as long for little."""

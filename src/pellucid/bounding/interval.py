@@ -26,7 +26,7 @@ def interval(step: Step, ins: list[Bounds], inputs: InputSet | None = None) -> B
     """
     rule = step.rule
     if not isinstance(rule, Affine):
-        return no_nan(*rule.interval(*ins))
+        return rule.interval(*ins)
     dtype = ins[0][0].dtype
     bias = 0.0 if rule.bias is None else rule.bias
     if rule.copies:

@@ -18,7 +18,7 @@ def joint(slope: np.ndarray, offset: np.ndarray, lower: np.ndarray, upper: np.nd
     Sound     for any w, rounding included: the middle's products and those of the radius are off by gamma_n of their sizes.
     Source    weak duality; w by exponentiated gradient (Kivinen & Warmuth 1997), from the row that is best alone.
     """
-    n, m, k = slope.shape
+    n, m, _ = slope.shape
     middle, radius = lower + (upper - lower) / 2, (upper - lower) / 2
     alone = offset + np.einsum("nmk,nk->nm", slope, middle) - np.einsum("nmk,nk->nm", np.abs(slope), radius)
     best = alone.argmax(axis=1)
@@ -40,7 +40,7 @@ def joint(slope: np.ndarray, offset: np.ndarray, lower: np.ndarray, upper: np.nd
 
 def _below(w, slope, offset, lower, upper) -> np.ndarray:
     """The least of the mixture over each box, rounded down."""
-    n, m, k = slope.shape
+    _, m, k = slope.shape
     g = np.einsum("nm,nmk->nk", w, slope)
     corner = np.where(g > 0, lower, upper)
     size = np.einsum("nm,nmk,nk->n", w, np.abs(slope), np.maximum(np.abs(lower), np.abs(upper))) + (w * np.abs(offset)).sum(axis=1)

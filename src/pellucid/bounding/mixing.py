@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .backward import Trace, backward
 from .lines import Lines
-from .piecewise import Elementwise, relu_corners
+from .piecewise import Bounds, Elementwise
 from .program import Step
 from .rounding import unit
 
@@ -22,6 +22,8 @@ class Mixture:
 
     Sound     any mixture of bounding lines bounds; what its rounding costs is in the offsets (nothing for a ReLU, whose lines from
               below pass through 0, so that any slope in [0, 1] will do).
+    Differs   from optimise.py: weights can be handed on from a node to its children, and a ReLU, which has one line above and a pencil
+              of lines below, has one weight for each unit and not four.
     """
 
     def __init__(self, trace: Trace, rows: int):
@@ -31,8 +33,8 @@ class Mixture:
                 continue
             z = trace.bounds[step.inputs[0]]
             is_relu = isinstance(step.rule, Elementwise) and step.rule.is_relu
-            first, second = relu_corners(*z, trace.program.dtype) if is_relu else step.rule.corner_lines(z)
             start = trace.lines_of(step)
+            first, second = _zero_and_one(start, z) if is_relu else step.rule.corner_lines(z)
             shape = (len(z[0]), rows, *z[0].shape[1:])
             below = _share(start.below_slope, first.below_slope, second.below_slope).unsqueeze(1).expand(shape).clone()
             above = None if is_relu else _share(start.above_slope, first.above_slope, second.above_slope).unsqueeze(1).expand(shape).clone()
@@ -59,11 +61,30 @@ class Mixture:
             out[name] = Lines(mixed[0], mixed[1] - room[0], mixed[2], mixed[3] + room[1])
         return out
 
+    @property
+    def flat(self) -> Tensor:
+        """(n, weights): all of them, side by side."""
+        return torch.cat([w.detach().flatten(1) for w in self.tensors], dim=1) if self.weights else torch.zeros(len(self.trace.inputs), 0)
+
+    def load(self, flat: Tensor) -> None:
+        """Set all weights to those of `flat`."""
+        at = 0
+        for w in self.tensors:
+            k = w[0].numel()
+            w.copy_(flat[:, at : at + k].reshape(w.shape))
+            at += k
+
     def clamp(self) -> None:
         """Weights back into [0, 1]."""
         with torch.no_grad():
             for w in self.tensors:
                 w.clamp_(0.0, 1.0)
+
+
+def _zero_and_one(line: Lines, z: Bounds) -> list[Lines]:
+    """The two lines below a ReLU that crosses, 0 and z, each with the chord above."""
+    crosses = (z[0] < 0) & (z[1] > 0) & z[0].isfinite() & z[1].isfinite()
+    return [Lines(torch.where(crosses, m, line.below_slope), line.below, line.above_slope, line.above) for m in (0.0, 1.0)]
 
 
 def _share(start: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -82,7 +103,9 @@ def climb(trace: Trace, name: str, L: Tensor, mixture: Mixture, *, iterations: i
     moving = mixture.tensors + ([] if extra is None else extra.tensors)
     for w in moving:
         w.requires_grad_(True)
-    adam, best, best_L, best_d = torch.optim.Adam(moving, lr=rate), None, None, None
+    best, best_L, best_d = None, None, None
+    iterations = iterations if moving else 0
+    adam = torch.optim.Adam(moving, lr=rate) if moving else None
     for step in range(iterations + 1):
         with torch.enable_grad():
             rows = L if extra is None else extra.rows(L)
@@ -97,7 +120,7 @@ def climb(trace: Trace, name: str, L: Tensor, mixture: Mixture, *, iterations: i
                 better = now > best
                 best, best_d = torch.where(better, now, best), torch.where(better, now_d, best_d)
                 best_L[better] = now_L.expand(*now.shape, *now_L.shape[2:])[better]
-        if step == iterations:
+        if step == iterations or adam is None:
             break
         loss = -torch.where(value.isfinite() & (value <= 0), value, 0.0).sum()       # what is proved needs no more
         if not loss.requires_grad:

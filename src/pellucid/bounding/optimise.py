@@ -68,6 +68,7 @@ def optimised(trace: Trace, name: str, L: Tensor, iterations: int, *, keep: bool
     Differs   lines are mixtures of three instead of one free slope, which takes smooth functions alike; bounds of the tensors inside
               stay as they are.
     """
+    trace = trace.detached()
     n, s, nodes = len(trace.inputs), L.shape[1], len(trace.program.steps)
     mixtures = {step.name: _mixture(trace, step, n, s) for step in trace.program.steps[: trace.program.place[name] + 1]
                 if isinstance(step.rule, Elementwise | Smooth)}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..graph.op import ElementwisePL, Shape
 from .lines import Lines
-from .rounding import unit
+from .rounding import tiny, unit
 
 Bounds = tuple[Tensor, Tensor]
 
@@ -56,7 +56,7 @@ class Elementwise:
                     low, high = torch.where(inside, torch.minimum(low, v), low), torch.where(inside, torch.maximum(high, v), high)
         if self.is_exact:
             return low, high
-        wide = 4 * unit(self.dtype) * self.steepest * torch.maximum(l.abs(), u.abs()) + self.blur
+        wide = 4 * unit(self.dtype) * self.steepest * torch.maximum(l.abs(), u.abs()) + self.blur + tiny(self.dtype)
         return low - wide, high + wide
 
     def lines(self, z: Bounds) -> Lines:
@@ -119,7 +119,7 @@ class Elementwise:
         offset, wide = found[0]
         for value, size in found[1:]:
             offset, wide = pick(offset, value), torch.maximum(wide, size)
-        return slope, offset + side * (8 * unit(self.dtype) * wide + 2 * self.blur)
+        return slope, offset + side * (8 * unit(self.dtype) * wide + 2 * self.blur + 4 * tiny(self.dtype))
 
 
 def _lines(below: tuple[Tensor, Tensor], above: tuple[Tensor, Tensor], z: Bounds, rule) -> Lines:

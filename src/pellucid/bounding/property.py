@@ -35,7 +35,7 @@ class Case:
         """(n,) whether points are unsafe in this way."""
         g = self.excess(y, x)
         inside = ((x >= self.lower) & (x <= self.upper)).all(axis=1)
-        return inside & np.where(self.strict, g < 0.0, g <= 0.0).all(axis=1)
+        return np.asarray(inside & np.where(self.strict, g < 0.0, g <= 0.0).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +142,8 @@ def rows_of(net: Network, part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         goal = part.expression.over(net)
         part = (goal.outputs, goal.inputs, -goal.constant)
     if not (isinstance(part, tuple) and len(part) == 3):
-        raise DataError("a property is a class, comparisons such as pel.output('a') <= 3 (all of which have to hold), pel.never(...), arrays "
-                        f"(C, Q, b) for C f(x) + Q x <= b, or a .vnnlib file; got a {type(part).__name__}")
+        raise DataError("a property is a class, comparisons such as pel.output('a') <= 3 (all of which have to hold), pel.never(...), "
+                        f"arrays (C, Q, b) for C f(x) + Q x <= b, or a .vnnlib file; got a {type(part).__name__}")
     b = np.atleast_1d(np.asarray(part[2], dtype=np.float64))
     C, Q = (_matrix(m, len(b), n, name) for m, n, name in ((part[0], net.n_outputs, "C"), (part[1], net.n_inputs, "Q")))
     if not all(np.isfinite(a).all() for a in (C, Q, b)):
@@ -217,5 +217,5 @@ def _sigmoid_row(row: np.ndarray, b: float, k: int) -> tuple[np.ndarray, float]:
 
 
 def _nonlinear(link: str) -> DataError:
-    return DataError(f"the model ends in a {link}, and the property compares its outputs in a way that is not linear before it: compare two "
-                     "outputs with each other, or load the model with link='identity' if the property means the logits")
+    return DataError(f"the model ends in a {link}, and the property compares its outputs in a way that is not linear before it: compare "
+                     "two outputs with each other, or load the model with link='identity' if the property means the logits")

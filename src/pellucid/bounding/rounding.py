@@ -35,13 +35,14 @@ def plain_products() -> Iterator[None]:
     Off: TF32 and bfloat16 inside float32 products, autocast, and algorithms whose error is not entrywise (Winograd and Fourier
     transforms, in cuDNN and NNPACK; oneDNN is asked for direct convolutions by torch). The settings before come back afterwards.
     """
-    precision = torch.get_float32_matmul_precision()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(torch.backends.nnpack.flags(enabled=False))
+        if torch.cuda.is_available():
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         for kind in ("cpu", "cuda"):
-            if kind == "cpu" or torch.cuda.is_available():
+            if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
+        precision = torch.get_float32_matmul_precision()
         if precision != "highest":
             stack.callback(torch.set_float32_matmul_precision, precision)
             torch.set_float32_matmul_precision("highest")
@@ -50,4 +51,6 @@ def plain_products() -> Iterator[None]:
 
 def no_nan(lower: torch.Tensor, upper: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Where overflow left no number, there is no bound: -inf and inf."""
+    if bool((lower.detach().sum() + upper.detach().sum()).isfinite()):
+        return lower, upper                                     # the common case, by two sums
     return torch.where(lower.isfinite(), lower, -math.inf), torch.where(upper.isfinite(), upper, math.inf)

@@ -67,7 +67,7 @@ class Budget:
 class Search:
     """The state of one verification. margin: of the point found that is nearest to unsafe, v: that point, case: its case.
 
-    is_witness(v) says whether a point of negative or zero margin is one by the network itself, in x.
+    is_witness(x) says of inputs (n, d) whether they are unsafe by the network itself.
     proved: the least margin that holds where the search is done. undecided: why something is left for good, "" where nothing is.
     """
 
@@ -104,10 +104,18 @@ class Search:
                 self.margin, self.v, self.case = float(m[i]), v[i].copy(), k
             unsafe = np.flatnonzero(m <= 0.0)
             for i in unsafe[np.argsort(m[unsafe])][:16]:
-                if self.is_witness(v[i : i + 1])[0]:
+                if self.is_unsafe(v[i]):
                     self.witness, self.v, self.margin, self.case = v[i].copy(), v[i].copy(), float(m[i]), k
                     return True
         return False
+
+    def is_unsafe(self, v: np.ndarray) -> bool:
+        """Is this point (k,) one of the domain, in a case, and unsafe by the network itself?"""
+        sets, v = self.space.sets, v[None]
+        if not np.array_equal(sets.inside(v), v):
+            return False
+        y = self.outputs(v)
+        return any(c.holds(y, v)[0] for c in self.space.cases) and bool(self.is_witness(self.space.lift(v))[0])
 
     def outputs(self, v: np.ndarray) -> np.ndarray:
         """(n, outputs) of the space's graph, float64."""

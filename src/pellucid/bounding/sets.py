@@ -92,12 +92,11 @@ def boxes(lower: Tensor, upper: Tensor) -> InputSet:
 
 
 def down(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x or the next smaller number of the dtype: nothing is lost by less precision."""
+    """x, or a number of the dtype a little below it: nothing is lost by less precision."""
     if x.dtype == dtype:
         return x
     y = x.to(dtype)
-    return torch.where(y.to(x.dtype) > x, torch.nextafter(y, y.new_full((), -math.inf)), y) if not x.requires_grad else \
-        y - (unit(dtype) * 2 * y.abs() + tiny(dtype))
+    return y - (y.abs() * (2 * unit(dtype)) + tiny(dtype))
 
 
 def up(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -169,11 +168,11 @@ def _of_ball(ball: Ball, shape: Shape, dtype, device) -> InputSet:
     scale = scale if free is None else torch.where(free, scale, 0.0)
     u64 = unit(torch.float64)
     centre, scale = (t.expand(n, *shape) for t in (centre, scale))
-    room = torch.where(scale > 0, 4 * u64 * (centre.abs() + scale), 0.0)
-    lower, upper = centre - scale - room, centre + scale + room
+    wide = scale + 4 * u64 * (centre.abs() + scale) if scale.any() else scale
+    lower, upper = centre - wide, centre + wide
     if ball.clip is not None:
         low, high = (_batched(c, shape, device, "clip", whole=False) for c in ball.clip)
-        if bool((centre < low).any()) or bool((centre > high).any()):
+        if bool(((centre < low) | (centre > high)).any()):
             raise DomainError("Ball: the center lies outside clip")
         lower, upper = torch.maximum(lower, low), torch.minimum(upper, high)
     box = InputSet(down(lower, dtype), up(upper, dtype))

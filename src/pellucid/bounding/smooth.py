@@ -12,7 +12,7 @@ from torch import Tensor
 from ..graph.op import SmoothOp
 from .lines import Lines
 from .piecewise import Bounds, _lines
-from .rounding import unit
+from .rounding import tiny, unit
 
 ULPS = 16
 """What a library's exp, tanh, erf or a short formula of them may be wrong by, in u of |f(t)| + min(1, |t|). The functions of torch
@@ -22,7 +22,7 @@ STEPS = 26
 """Halvings in the search for a tangent point: the residual slope times the interval is then 1e-8 of it; the bound stays sound for any
 number."""
 
-SAMPLES = 16
+SAMPLES = 32
 """Where slopes are compared before one of them is made into a bound."""
 
 
@@ -69,7 +69,7 @@ class Smooth:
         return [_lines(*(self._line(z, l + share * (u - l), side) for side in (-1, 1)), z, self) for share in (0.05, 0.95)]
 
     def _blur(self, t: Tensor, f: Tensor) -> Tensor:
-        return ULPS * unit(self.dtype) * (f.abs() + t.abs().clamp(max=1.0))
+        return ULPS * (unit(self.dtype) * (f.abs() + t.abs().clamp(max=1.0)) + tiny(self.dtype))
 
     def _line(self, z: Bounds, at: Tensor, side: int) -> tuple[Tensor, Tensor]:
         slope = self._slope(*z, at, side)
@@ -79,9 +79,11 @@ class Smooth:
     def _highest(self, slope: Tensor, l: Tensor, u: Tensor, side: int) -> Tensor:
         """An upper bound of side (f(t) - slope t) over l <= t <= u, for any slope.
 
-        On a piece [a, b] where g = side (f - slope t) is convex it is largest at a or b. Where g is concave it lies below its tangent
-        at any t0: g(t) <= g(t0) + g'(t0) (t - t0), largest at a or b too; with t0 where g' nearly vanishes that is tight. g' is known
-        up to the rounding of f'. Inflections are floats, 1e-16 off: what f bends the wrong way between is below 1e-30.
+        On a piece [a, b] where g = side (f - slope t) is convex it is largest at a or b. Where g is concave it lies below its tangents,
+        g(t) <= g(t0) + g'(t0) (t - t0) for any t0: with t0 = s <= e, two neighbours between which g' changes its sign, that is
+        g(s) + (a - s) g'(s) up to s, g(s) + (e - s) g'(s) between, g(e) + (b - e) g'(e) from e on, each only where it adds. At a kink
+        s and e have slopes of their own. g' is known up to the rounding of f'. Inflections are floats, 1e-16 off: what f bends the
+        wrong way between is below 1e-30.
         """
         best = None
         for start, end, is_convex in self.pieces:
@@ -90,11 +92,12 @@ class Smooth:
             if is_convex == (side > 0):
                 found = torch.maximum(self._g(slope, a, side), self._g(slope, b, side))
             else:
-                t = self._tangent_point(slope, a, b, side)
-                rest = side * (self.op.df(t) - slope)
-                room = ULPS * unit(self.dtype) * (1 + slope.abs() + rest.abs())
-                tilt = torch.maximum((rest + room) * (b - t), (room - rest) * (t - a)).clamp(min=0)
-                found = self._g(slope, t, side) + tilt * (1 + 8 * unit(self.dtype))
+                s, e = self._turning(slope, a, b, side)
+                room = 2 * ULPS * unit(self.dtype) * (1 + slope.abs())
+                rise, fall = (side * (self.op.df(t) - slope) for t in (s, e))
+                more = 1 + 8 * unit(self.dtype)
+                first = self._g(slope, s, side) + more * torch.maximum((room - rise) * (s - a), (room + rise) * (e - s)).clamp(min=0)
+                found = torch.maximum(first, self._g(slope, e, side) + more * ((room + fall) * (b - e)).clamp(min=0))
             found = torch.where(outside, -torch.inf, found)
             best = found if best is None else torch.maximum(best, found)
         return best
@@ -105,8 +108,8 @@ class Smooth:
         return side * (f - line) + self._blur(t, f) + 4 * unit(self.dtype) * (f.abs() + line.abs())
 
     @torch.no_grad()
-    def _tangent_point(self, slope: Tensor, a: Tensor, b: Tensor, side: int) -> Tensor:
-        """t in [a, b] with side f'(t) nearly side slope, where side f' falls; an end where there is none."""
+    def _turning(self, slope: Tensor, a: Tensor, b: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        """Neighbours in [a, b] between which side f', falling, passes side slope; both at an end where it does not."""
         return _halve(lambda t: side * (self.op.df(t) - slope) > 0, a, b)
 
     # ---- tightness
@@ -115,6 +118,11 @@ class Smooth:
         width = u - l
         chord = (self.op.f(u) - self.op.f(l)) / torch.where(width > 0, width, 1.0)
         candidates = [torch.where(width > 0, chord, self.op.df(l)), self.op.df(at)]
+        for cut in self.op.inflections if math.isinf(self.op.curvature) else ():      # f' jumps there: the hull may have a corner
+            for end in (l, u):
+                gap = end - cut
+                candidates.append(torch.where((l < cut) & (cut < u), (self.op.f(end) - self.op.f(l.clamp(cut, cut))) /
+                                              torch.where(gap != 0, gap, 1.0), chord))
         for start, end, is_convex in self.pieces:
             if is_convex == (side > 0):
                 continue                                        # tangents touch where side f is concave
@@ -147,19 +155,21 @@ class Smooth:
             h = side * (self.op.f(d) - value - self.op.df(d) * (d - anchor))
             return torch.where(d >= anchor, h < 0, h > 0)
 
-        return _halve(is_before, a, b)
+        return _halve(is_before, a, b)[0]
 
 
 def _df(op: SmoothOp, t: list[float]) -> Tensor:
     return torch.as_tensor(op.df(torch.tensor([float(x) for x in t], dtype=torch.float64)))
 
 
-def _halve(is_before, a: Tensor, b: Tensor) -> Tensor:
-    """The point of [a, b] at which is_before changes from True to False. Steps are even in asinh t: [a, b] may be huge."""
+def _halve(is_before, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours in [a, b] at which is_before changes from True to False, or a, or b. Steps are even in asinh t: [a, b] may be huge."""
     low, high = a.asinh(), b.asinh()
+    s, e = a, b
     for _ in range(STEPS):
         middle = (low + high) / 2
         t = middle.sinh().clamp(a, b)
         before = is_before(t)
         low, high = torch.where(before, middle, low), torch.where(before, high, middle)
-    return ((low + high) / 2).sinh().clamp(a, b)
+        s, e = torch.where(before, t, s), torch.where(before, e, t)
+    return s, torch.maximum(s, e)

@@ -46,17 +46,17 @@ def space_of(net: Network, domain, p: Property) -> Space:
         return _plain(net, sets, ball, p.unsafe)
     if isinstance(domain, Box):
         box = _in_order(domain, net.feature_names)
+        _check_bounded(box)
         return _plain(net, boxes(box.lower, box.upper), None, [_with_rows(c, box.A, box.b) for c in p.unsafe])
     return _in_plane(net, as_slice(domain, net.feature_names), p.unsafe)
 
 
 def _plain(net: Network, sets: Sets, ball: Ball | None, cases) -> Space:
-    _check_bounded(sets)
     cut = [replace(c, lower=np.maximum(c.lower, sets.lower[0]), upper=np.minimum(c.upper, sets.upper[0])) for c in cases]
     cut = [c for c in cut if not (c.lower > c.upper).any()]
     graph = net.graph
     if any(c.Q.any() for c in cut):
-        graph = _followed_by(graph, [INPUT])
+        graph = followed_by(graph, [INPUT])
         cut = [replace(c, C=np.hstack([c.C, c.Q])) for c in cut]
     return Space(graph, sets, ball, tuple(replace(c, Q=np.zeros_like(c.Q)) for c in cut), _same, True)
 
@@ -75,11 +75,11 @@ def _in_plane(net: Network, plane: Slice, cases) -> Space:
         V = np.vstack([np.zeros((len(c.b), plane.dim)), plane.A])
         c = _with_rows(c, np.zeros((len(plane.b), len(plane.x0))), plane.b)
         rows.append(Case(np.hstack([c.C, c.Q, V]), np.zeros((len(c.b), plane.dim)), c.b, c.strict, lower, upper))
-    graph = _followed_by(_behind(plane, net.graph), ["slice", INPUT])
+    graph = followed_by(_behind(plane, net.graph), ["slice", INPUT])
     return Space(graph, sets, None, tuple(rows), plane.point, False)
 
 
-def _check_bounded(sets: Sets) -> None:
+def _check_bounded(sets: Sets | Box) -> None:
     if not (np.isfinite(sets.lower).all() and np.isfinite(sets.upper).all()):
         raise DomainError("a domain to verify over has to be bounded in every feature")
 
@@ -145,7 +145,7 @@ def _appended(builder: GraphBuilder, graph: Graph, start: str) -> str:
     return name[graph.output]
 
 
-def _followed_by(graph: Graph, names: list[str]) -> Graph:
+def followed_by(graph: Graph, names: list[str]) -> Graph:
     """The graph whose outputs are followed by the values of these nodes, flattened."""
     builder = GraphBuilder(graph.input_shape)
     parts = [_appended(builder, graph, INPUT), *names]

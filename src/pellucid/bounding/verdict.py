@@ -63,9 +63,10 @@ class Verdict:
     def save(self, path: str | Path) -> Path:
         """Write verdict, witness and figures as one JSON file."""
         path, claim = Path(path), self.certificate
-        what = {"kind": "Verdict", "status": str(self.status), "claim": claim.claim, "reason": claim.reason, "witness": _plain(self.witness),
-                "outputs": _plain(self.outputs), "original": _plain(self.original), "confirmed": self.confirmed, "case": self.case,
-                "bound": _plain(self.bound), "attained": _plain(self.attained), "figures": {k: _plain(v) for k, v in claim.figures.items()}}
+        what = {"kind": "Verdict", "status": str(self.status), "claim": claim.claim, "reason": claim.reason,
+                "witness": _plain(self.witness), "outputs": _plain(self.outputs), "original": _plain(self.original),
+                "confirmed": self.confirmed, "case": self.case, "bound": _plain(self.bound), "attained": _plain(self.attained),
+                "figures": {k: _plain(v) for k, v in claim.figures.items()}}
         path.write_text(json.dumps(what, indent=1) + "\n")
         return path
 

@@ -15,6 +15,7 @@ from ..errors import DataError, Interrupted, MissingExtra
 from ..graph import Network
 from ..importers.load import Original, original_of
 from .property import Property, before_link, property_of
+from .recheck import recheck
 from .replay import asked_of_original, in_float32
 from .searching import Budget, Reached, Search
 from .space import Space, space_of
@@ -30,7 +31,7 @@ RESTARTS, STARTS, STEPS = 4, 64, 40
 """Of the first attack: starts is for domains of few inputs, where points are cheap."""
 
 
-def verify(net: Network, domain, property=None, *, split: str = "auto", max_seconds: float | None = None, max_nodes: int | None = None,
+def verify(net: Network, domain, property=None, *, split: str = "auto", max_seconds: float | None = 300.0, max_nodes: int | None = None,
            dtype: Any = None, device: Any = "cpu", batch: int | None = None, seed: int = 0, original=None,
            progress: Callable[[Reached], object] | None = None) -> Verdict:
     """Does a property hold at every point of a domain?
@@ -40,8 +41,9 @@ def verify(net: Network, domain, property=None, *, split: str = "auto", max_seco
         pel.output("left") - pel.output("right") >= 0.5; pel.never(...), comparisons that may not hold all at once; or a Property.
         Outputs are those before the link, except in a .vnnlib file, which speaks of what the model answers.
     split: "inputs" (boxes are halved: for few inputs), "units" (by the sign of hidden units), or "auto".
-    max_seconds, max_nodes: budgets; when one runs out the verdict is UNKNOWN and says so. dtype: torch.float32 (faster) or
-        torch.float64 of the bounds, sound both; default: float32, and float64 again for what rounding leaves open.
+    max_seconds, max_nodes: budgets, None for none; when one runs out the verdict is UNKNOWN and says so. Where the margin is zero
+        somewhere (ties, as zero biases make them) no bound can decide, and every budget runs out. dtype: of the bounds, torch.float32 (the
+        default) or torch.float64 (half as fast; decides smaller margins); sound both.
     original: the model file or object (as `load` takes it), in whose own runtime a counterexample is replayed; default: the .onnx
         file that the network was loaded from, where it is still there.
     progress: called with what was reached.
@@ -61,7 +63,7 @@ def verify(net: Network, domain, property=None, *, split: str = "auto", max_seco
     domain, answered, p = _asked(net, domain, property)
     budget = Budget(max_seconds, max_nodes, progress)
     space = space_of(net, domain, p)
-    search = Search(space, budget, lambda v: p.unsafe_in(net(space.lift(v)), space.lift(v)) >= 0)
+    search = Search(space, budget, lambda x: p.unsafe_in(net(x), x) >= 0)
     how = _way(space, split)
     try:
         _attack(search, seed, device)
@@ -84,15 +86,10 @@ def _asked(net: Network, domain, asked) -> tuple[Any, Property | None, Property]
         if asked is not None:
             raise DataError("a .vnnlib file holds the property: give no other")
         p = property_of(net, domain.property)
-        return replace_names(domain, net), p, before_link(net, p)
+        return domain.domain, p, before_link(net, p)
     if asked is None:
         raise DataError("what is to be verified? Give a class, comparisons, pel.never(...), or the path of a .vnnlib file as the domain")
     return domain, None, property_of(net, asked)
-
-
-def replace_names(query: Query, net: Network):
-    """The query's box: its inputs are the network's, in their order."""
-    return query.domain
 
 
 def _way(space: Space, split: str) -> str:
@@ -104,22 +101,28 @@ def _way(space: Space, split: str) -> str:
 
 
 def _attack(search: Search, seed: int, device) -> None:
-    """Points at random, corners and the centre, and gradients from there."""
+    """Gradients from the centre, corners and points at random; cases of one row and the same box at once."""
     space = search.space
-    rng, (low, up) = np.random.default_rng(seed), (space.sets.lower[0], space.sets.upper[0])
+    if space.dim == 0 and space.cases:
+        search.try_points(space.sets.inside(space.sets.centre))
+        return
+    alone: dict[bytes, list] = {}
     for c in space.cases:
+        if len(c.b) == 1:
+            alone.setdefault(c.lower.tobytes() + c.upper.tobytes(), []).append(c)
+    groups = [(cs, np.vstack([c.C for c in cs]), np.concatenate([c.b for c in cs]), "each") for cs in alone.values()]
+    groups += [([c], c.C, c.b, "smallest") for c in space.cases if len(c.b) > 1]
+    for cases, C, b, aggregate in groups:
         if search.is_decided or search.budget.is_over:
             return
-        n = STARTS if space.dim <= FEW_INPUTS else 1
-        sets = space.sets if space.ball is not None else boxes(np.maximum(low, c.lower), np.minimum(up, c.upper))
-        goal = Goal(-c.C, None, c.b) if len(c.b) else None
-        if goal is None or space.dim == 0:
-            search.try_points(sets.inside(sets.centre))
-            continue
-        many = sets[np.zeros(n, dtype=int)]
-        found = ascend(space.graph, many, goal, aggregate="smallest", restarts=RESTARTS, steps=STEPS, seed=int(rng.integers(2**31)),
-                       enough=0.0, device=None if device == "cpu" else device, stop=lambda: search.budget.is_over)
-        search.try_points(found.x[np.isfinite(found.value)])
+        sets = space.sets if space.ball is not None else boxes(cases[0].lower, cases[0].upper)
+        n = max(1, STARTS // len(cases)) if space.dim <= FEW_INPUTS else 1
+        found = ascend(space.graph, sets[np.zeros(n, dtype=int)], Goal(-C, None, b), aggregate=aggregate, restarts=RESTARTS, steps=STEPS,
+                       seed=seed, enough=0.0, device=None if device == "cpu" else device, stop=lambda: search.budget.is_over)
+        x = found.x.reshape(-1, found.x.shape[-1])
+        search.try_points(x[np.isfinite(x).all(axis=1)])
+    if any(not len(c.b) for c in space.cases):
+        search.try_points(np.stack([c.lower + (c.upper - c.lower) / 2 for c in space.cases if not len(c.b)]))
 
 
 def _search(search: Search, how: str, dtype, device, batch: int | None, torch) -> None:
@@ -129,9 +132,8 @@ def _search(search: Search, how: str, dtype, device, batch: int | None, torch) -
         from .by_inputs import BATCH, by_inputs
         from .leaves import BoxBounds
 
-        for precision in (torch.float32, torch.float64) if dtype is None else (dtype,):
-            by_inputs(search, BoxBounds.of(search.space.graph, precision, device), batch=batch or BATCH)
-            return
+        by_inputs(search, BoxBounds.of(search.space.graph, dtype or torch.float32, device), batch=batch or BATCH)
+        return
     from .by_units import by_units
 
     by_units(search, dtype or torch.float32, device, batch)
@@ -141,10 +143,8 @@ def _search(search: Search, how: str, dtype, device, batch: int | None, torch) -
 def _original(net: Network, given) -> tuple[Original | None, str]:
     if given is not None:
         return original_of(given)
-    path = Path(net.source) if net.source.endswith(".onnx") else None
-    if path is None or not path.is_file():
-        return None, ""
-    return original_of(path, like=net)
+    file = net.source.rpartition(", opset ")[0]
+    return original_of(Path(file), like=net) if file.endswith(".onnx") and Path(file).is_file() else (None, "")
 
 
 def _verdict(net: Network, p: Property, answered: Property | None, search: Search, how: str, runtime) -> Verdict:
@@ -152,7 +152,7 @@ def _verdict(net: Network, p: Property, answered: Property | None, search: Searc
     figures = {"nodes": budget.nodes, "leaves": search.leaves, "left": search.n_left, "split": how, "seconds": budget.seconds}
     claim = p.text
     if search.witness is not None:
-        x = in_float32(space.lift(search.witness[None])[0], lambda x: bool(p.unsafe_in(net(x[None]), x[None])[0] >= 0))
+        x = in_float32(search.witness, search.is_unsafe) if space.plain else space.lift(search.witness[None])[0]
         y = net(x[None])
         case = int(p.unsafe_in(y, x[None])[0])
         answer, confirmed = asked_of_original(net, p, answered, x, runtime[0])
@@ -160,13 +160,16 @@ def _verdict(net: Network, p: Property, answered: Property | None, search: Searc
         reason = f"the witness is unsafe by the network itself, in float64{said}"
         excess = p.unsafe[case].excess(y, x[None])[0]
         margin = float(excess.max(initial=-np.inf))
-        certificate = Certificate(claim, Status.REFUTED, reason, figures)
-        verdict = Verdict(certificate, x, y[0], answer, confirmed, case, -np.inf, margin, net.feature_names)
-    else:
-        is_proved = not search.undecided and not search.n_left
-        bound = min(search.proved, search.open_bound)
-        terms = "bounds that include rounding exclude every unsafe case on every leaf, and the leaves cover the domain"
-        certificate = Certificate(claim, Status.PROVED if is_proved else Status.UNKNOWN, terms if is_proved else search.undecided, figures)
-        x = None if search.v is None else space.lift(search.v[None])[0]
-        verdict = Verdict(certificate, None, None, None, None, None, bound, search.margin, net.feature_names)
-    return verdict
+        certificate = _checkable(Certificate(claim, Status.REFUTED, reason, figures), net, p, search, x)
+        return Verdict(certificate, x, y[0], answer, confirmed, case, -np.inf, margin, net.feature_names)
+    is_proved = not search.undecided and not search.n_left
+    bound = min(search.proved, search.open_bound)
+    terms = "bounds that include rounding exclude every unsafe case on every leaf, and the leaves cover the domain"
+    if not space.cases:
+        terms = "no point of the domain keeps the unsafe cases' bounds on the inputs"
+    certificate = Certificate(claim, Status.PROVED if is_proved else Status.UNKNOWN, terms if is_proved else search.undecided, figures)
+    return Verdict(_checkable(certificate, net, p, search, None), None, None, None, None, None, bound, search.margin, net.feature_names)
+
+
+def _checkable(claim: Certificate, net: Network, p: Property, search: Search, witness: np.ndarray | None) -> Certificate:
+    return replace(claim, recheck=lambda: recheck(net, p, search, claim, witness))

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,8 @@ class _Reader:
             return self._conjuncts(form[1])
         if form and form[0] == "declare-const" and len(form) == 3 and isinstance(form[1], str):
             if form[2] != "Real" or not _VARIABLE.match(form[1]):
-                raise self.fail(f"'{form[1][:40]}' of sort {str(form[2])[:40]} is declared; inputs are X_0, X_1, .., outputs Y_0, .., all Real")
+                raise self.fail(f"'{form[1][:40]}' of sort {str(form[2])[:40]} is declared; inputs are X_0, X_1, .., outputs Y_0, .., "
+                                "all Real")
             if form[1] in self.declared:
                 raise self.fail(f"{form[1]} is declared twice")
             self.declared.add(form[1])
@@ -184,7 +186,7 @@ class _Reader:
     def _comparison(self, head: str, rest: list, wanted: bool) -> Cases:
         terms = [self._term(t) for t in rest]
         parts: list[Cases] = []
-        for left, right in zip(terms, terms[1:], strict=False):
+        for left, right in pairwise(terms):
             low, high = (left, right) if head in ("<=", "<", "=") else (right, left)
             strict = head in ("<", ">")
             if head == "=":
@@ -299,7 +301,8 @@ class _Bounds:
         """Tighten by the atom; whether that says all that it says (else it stays a row as well)."""
         if len(atom.factors) != 1 or atom.factors[0][0][0] != "X":
             return False
-        (name, factor), i = atom.factors[0], int(atom.factors[0][0][2:])
+        (name, factor), = atom.factors
+        i = int(name[2:])
         exact = abs(factor) == 1.0
         at = -atom.constant / factor + 0.0                      # no -0.0
         if factor > 0:

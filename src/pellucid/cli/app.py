@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import counterfactual, eva, explain, fair, local, monotone, query, regions, resume, unwrap
+from . import bounds, counterfactual, eva, explain, fair, local, monotone, query, regions, resume, unwrap, verify
 from .doctor import doctor
 from .options import option
 
@@ -31,6 +31,8 @@ _add(counterfactual.counterfactual, counterfactual.EPILOG)
 _add(monotone.monotone, monotone.EPILOG)
 _add(fair.fair, fair.EPILOG)
 _add(query.query, query.EPILOG)
+_add(bounds.bounds, bounds.EPILOG)
+_add(verify.verify, verify.EPILOG)
 _add(eva.eva, eva.EPILOG)
 _add(doctor)
 

@@ -9,7 +9,7 @@ import typer
 
 from . import asking as q
 from . import options as o
-from .console import Console, guarded, listed, writable
+from .console import Console, guarded, listed, pairs, writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +41,11 @@ def unwrap(
     test: Annotated[Path | None, o.option("--test", shown="FILE", help="Rows that the model has not seen: how many have a code that no "
                                           "row of DATA has, and how well the model does on them.")] = None,
     output: Annotated[str | None, o.option("--output", shown="NAME", help="The class or output that is spoken of.")] = None,
-    versus: Annotated[str | None, o.option("--versus", shown="NAME", help="Compare it with this one; 'mean': with the mean.")] = None,
-    merge: Annotated[str | None, o.option("--merge", shown="K|auto", panel=MERGING, help="Merge the local models to K, or as many as do best "
-                                          "on held-out rows, and refit each on its rows.")] = None,
+    versus: Annotated[str | None, o.option("--versus", shown="NAME", help="Compare it with this one.")] = None,
+    expect: Annotated[list[str] | None, o.option("--expect", shown="NAME=up|down", help="Which way a feature should work; on how many "
+                                                 "rows it does not is printed.")] = None,
+    merge: Annotated[str | None, o.option("--merge", shown="K|auto", panel=MERGING, help="Merge the local models to K, or as many as "
+                                          "do best on held-out rows, and refit each on its rows.")] = None,
     penalty: Annotated[str, o.option("--penalty", shown="none|l1|l2", panel=MERGING, help="Penalty of the refitted models.")] = "none",
     strength: Annotated[float, o.option("--strength", min=0.0, panel=MERGING, help="Of the penalty: C (its inverse) for classes, alpha for "
                                         "numbers.")] = 1.0,
@@ -66,27 +68,32 @@ def unwrap(
     with guarded(console, debug):
         if penalty not in PENALTIES:
             raise typer.BadParameter(f"--penalty takes none, l1 or l2, got '{penalty}'")
-        clusters = _clusters(merge)
+        clusters, expected = _clusters(merge), _signs(expect)
         if out is not None:
             writable(out)
         subject = q.subject_of(console, model, data, target, class_names, columns, drop, skip_unusable, link)
-        from ..report.unwrapped import all_regions, coefficient_frame, meaning, region_frame, sentences, unwrapped
+        from ..report.unwrapped import coefficient_frame, meaning, model_frame, sentences, unwrapped
 
         with console.step("unwrapping"):
-            told = unwrapped(subject.network, subject.rows.X, subject.answers.y, top=top, output=output, versus=versus, threads=threads)
+            told = unwrapped(subject.network, subject.rows.X, subject.answers.y, top=top, output=output, versus=versus,
+                             expected=expected, threads=threads)
         for line in sentences(told):
             console.say(line)
-        largest = f"The {len(told.top):,} largest of {told.estimator.n_regions_:,} regions"
-        _table(console, largest + meaning(told.top), region_frame(told.top))
+        console.say("the network: " + ", ".join(f"{name} {value:.4g}" for name, value in told.summary.performance.items()))
+        largest = f"The {len(told.summary):,} largest of {told.summary.n_regions:,} regions"
+        _table(console, largest + meaning(subject.network), told.summary.to_frame().reset_index())
         _table(console, f"Joint importance, {told.importance.label}", told.importance.to_frame().head(12))
+        if expected:
+            found = told.summary.signs.to_frame()
+            _table(console, "Features of which a sign is expected", found[found["expected"] != ""])
         tested = None if test is None else _tested(console, told.estimator, subject, test, target, columns, drop, skip_unusable)
         merged = None if merge is None else _merged(console, subject, told, clusters, penalty, strength, tested)
         if out is not None:
-            tables = {"regions": all_regions(told), "importance": told.importance.to_frame(),
+            tables = {"regions": told.estimator.summary().to_frame().reset_index(), "importance": told.importance.to_frame(),
                       "coefficients": coefficient_frame(_fitting(told.models))}
             if merged is not None:
                 models = merged.local_models()
-                tables |= {"merged_regions": region_frame(models), "merged_coefficients": coefficient_frame(models)}
+                tables |= {"merged_models": model_frame(models), "merged_coefficients": coefficient_frame(models)}
             _write(console, out, tables)
             if pictures:
                 with console.step("drawing"):
@@ -100,6 +107,16 @@ def _clusters(merge: str | None) -> int | str:
     if not merge.isdigit() or int(merge) < 1:
         raise typer.BadParameter(f"--merge takes a number of models from 1, or auto; got '{merge}'")
     return int(merge)
+
+
+def _signs(expect: list[str] | None) -> dict[str, int]:
+    """--expect, read."""
+    ways = {"up": 1, "down": -1}
+    given = pairs(expect, "--expect")
+    for name, way in given.items():
+        if way not in ways:
+            raise typer.BadParameter(f"--expect takes NAME=up or NAME=down, got '{name}={way}'")
+    return {name: ways[way] for name, way in given.items()}
 
 
 def _table(console: Console, title: str, frame: pd.DataFrame) -> None:
@@ -125,7 +142,7 @@ def _tested(console: Console, estimator, subject: Subject, test: Path, target, c
 
 def _merged(console: Console, subject: Subject, told, clusters: int | str, penalty: str, strength: float, tested):
     """The merged models, fitted and told."""
-    from ..report.unwrapped import answered, region_frame
+    from ..report.unwrapped import answered, model_frame
     from ..unwrap.merged import MergedClassifier, MergedRegressor
 
     classes = subject.network.n_classes > 0
@@ -136,7 +153,7 @@ def _merged(console: Console, subject: Subject, told, clusters: int | str, penal
         merged.fit(X, values)
     models: LocalModels = merged.local_models()
     _table(console, f"{len(models)} merged models, refitted by a {'logistic' if classes else 'linear'} model"
-                    f"{'' if penalty == 'none' else f' with penalty {penalty}'}", region_frame(models))
+                    f"{'' if penalty == 'none' else f' with penalty {penalty}'}", model_frame(models))
     measure = "accuracy" if classes else "R2"
     scores = [("DATA", X, values), *([("--test", *tested)] if tested is not None else [])]
     for where, rows, y in scores:

@@ -62,12 +62,13 @@ def by_milp(asked: Question, *, solver: str = "highs") -> Found:
 
 
 def _guarded(asked: Question, found: Found) -> Found:
-    """The same, but no proof where a point drawn at random refutes it: solvers have faults of their own."""
+    """The same, but no proof where a point drawn at random refutes it: solvers have faults. After a time-out the better point of both."""
     x = _drawn(asked)
     values, excess = asked.values(x)
     k = best_of(values, excess)
     if k is None or not (found.is_infeasible or values[k] > found.bound):
-        return found
+        better = k is not None and not found.is_complete and not found.value >= values[k]
+        return replace(found, x=x[k], value=float(values[k])) if better else found
     return replace(found, x=x[k], value=float(values[k]), bound=max(asked.interval_bound(), float(values[k])), is_infeasible=False,
                    is_complete=False, reason="a point drawn at random refutes what the solver says: ask another, with solver='scip'")
 

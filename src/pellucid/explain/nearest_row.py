@@ -120,7 +120,10 @@ class _Search:
         return self._told(best, bound, best is not None, began, "the bound cannot be met to the solver's tolerance")
 
     def guarded(self, found: Nearest) -> Nearest:
-        """The same, but no longer complete where a row drawn at random refutes it: solvers have faults of their own."""
+        """The same, but no longer complete where a row drawn at random refutes it: solvers have faults of their own.
+
+        Where time ran out before the solver had a row, one of those drawn is better than none.
+        """
         distance = self.distance
         near = distance.space if found.row is None else distance.space.around(distance.x, distance.scale, found.value)
         X = near.sample(GUARD, np.random.default_rng(0))
@@ -129,7 +132,8 @@ class _Search:
         hits = X[self.target.holds(X)] if len(X) else X
         values = np.array([distance(row) for row in hits])
         if not len(hits) or values.min() >= found.bound - SOLVER * (1 + values.min()):
-            return found
+            better = len(hits) and not found.complete and values.min() < found.value
+            return replace(found, row=hits[values.argmin()], value=float(values.min())) if better else found
         row, least = hits[values.argmin()], float(values.min())
         best, value = (row, least) if least < found.value else (found.row, found.value)
         return replace(found, row=best, value=value, bound=0.0, complete=False, reason="a row drawn at random refutes the solver's bound")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,11 +18,15 @@ from ..geometry import Box, NamedSlice, Slice
 from ..graph import Network
 from ..graph.network import logit, no_class
 from ..regions import Progress
-from ..tolerance import FARTHEST, GEOMETRIC, OWN_SHARE, ROUNDING_FACTOR
+from ..tolerance import FARTHEST, GEOMETRIC, OWN_SHARE, PROVED_GAP, ROUNDING_FACTOR
 from .answer import Answer
+from .nearby import Otherwise, otherwise_near
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FIRST_SECONDS = 0.25
+"""What is not found by then is looked for by quick steps too: a point that they find ends the search at its distance."""
 
 _STEPS = 2.0 ** -np.arange(44, -1, -1)
 """How far beyond the tie a witness is sought, as shares of the way to an inner point of the other class's piece."""
@@ -86,16 +91,42 @@ def robustness_radius(net: Network, x, p: float | str = 2, domain: Box | Slice |
         raise ValueError(f"radius={radius}: it cannot be negative")
     question = Near(net, x, domain, p, split_of(net, "class", threshold))
     decision = int(net.decide(question.x, threshold=threshold)[0])
+    asked, seen = np.inf if radius is None else radius, None
+    options = {"keep": 1, "avoid": decision, "threads": threads, "progress": progress}
+    began = time.perf_counter()
     try:
-        found = question.search(keep=1, avoid=decision, radius=radius, max_seconds=max_seconds, threads=threads, progress=progress)
+        first = FIRST_SECONDS if max_seconds is None else min(FIRST_SECONDS, max_seconds)
+        found = question.search(radius=radius, max_seconds=first, **options)
+        if found.reason == "max_seconds":
+            seen = _seen(question, decision, threshold, asked)
+            left = None if max_seconds is None else max(max_seconds - (time.perf_counter() - began), 0.0)
+            if left is None or left > 0:
+                again = question.search(radius=radius if seen is None else min(asked, seen.distance), max_seconds=left, **options)
+                found = again if again.best.radius >= found.best.radius else found
     except Interrupted as stop:
-        raise Interrupted(None if stop.partial is None else _answer(question, stop.partial, decision, threshold)) from None
-    return _answer(question, found, decision, threshold)
+        raise Interrupted(None if stop.partial is None else _answer(question, stop.partial, decision, threshold, seen)) from None
+    return _answer(question, found, decision, threshold, seen)
 
 
-def _answer(question: Near, found: Found, decision: int, threshold: float) -> RobustnessRadius:
+def _seen(question: Near, decision: int, threshold: float, asked: float) -> Otherwise | None:
+    """A point within the radius that the network decides otherwise, found by a quick search."""
+    net = question.net
+    if net.n_outputs == 1:
+        sign = 1.0 if decision == 0 else -1.0
+        E, e = np.array([[sign]]), np.array([-sign * logit(threshold)])
+    else:
+        E, e = np.delete(np.eye(net.n_outputs) - np.eye(net.n_outputs)[decision], decision, axis=0), np.zeros(net.n_outputs - 1)
+    seen = otherwise_near(question, (E, e), lambda x: _margin(net, x, decision, threshold))
+    if seen is None or seen.distance > asked or int(net.decide(seen.witness, threshold=threshold)[0]) == decision:
+        return None
+    return seen
+
+
+def _answer(question: Near, found: Found, decision: int, threshold: float, seen: Otherwise | None) -> RobustnessRadius:
     lower = found.best.radius
     tie, witness, value = _nearest(question, found, decision, threshold)
+    if seen is not None and seen.distance < (np.inf if witness is None else value):
+        return _between(question, found, decision, threshold, seen)
     if witness is None:
         nothing = found.is_whole and not len(found.near.distance)
         certificate = _certificate(question, found, lower, confirmed=not len(found.near.distance))
@@ -108,6 +139,19 @@ def _answer(question: Near, found: Found, decision: int, threshold: float) -> Ro
     other = int(question.net.decide(witness, threshold=threshold)[0])
     return RobustnessRadius(value, witness, max(value - lower, upper - value), certificate, question.net, question.x, question.p, decision,
                             other, lower, upper, tie)
+
+
+def _between(question: Near, found: Found, decision: int, threshold: float, seen: Otherwise) -> RobustnessRadius:
+    """The answer where the search itself has met nothing nearer than the point that was seen."""
+    lower = min(found.best.radius, seen.distance)
+    gap = seen.distance - lower
+    certificate = _certificate(question, found, lower, confirmed=True)
+    if gap > PROVED_GAP * (1 + seen.distance) and certificate.status is Status.PROVED:
+        certificate = replace(certificate, status=Status.UNKNOWN, reason="what lies between `lower` and `upper` is not known")
+    certificate = replace(certificate, recheck=lambda: _second_look(question, certificate, decision, threshold, lower, _room(found)))
+    other = int(question.net.decide(seen.witness, threshold=threshold)[0])
+    return RobustnessRadius(seen.distance, seen.witness, gap, certificate, question.net, question.x, question.p, decision, other, lower,
+                            seen.distance, seen.tie)
 
 
 def _second_look(question: Near, first: Certificate, decision: int, threshold: float, lower: float, room: float, *,

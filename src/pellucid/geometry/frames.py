@@ -47,7 +47,9 @@ def in_named_order(x, order: Sequence[str]):
         raise DataError(f"the frame lacks the column '{absent[0]}'; it has: {', '.join(names[:10])}")
     import narwhals as nw
 
-    return nw.from_native(frame, eager_only=True).select(list(order)).to_numpy()
+    table = nw.from_native(frame, eager_only=True)
+    own = dict(zip(names, table.columns, strict=True))              # columns may be called by numbers
+    return table.select([nw.col(own[name]) for name in order]).to_numpy()
 
 
 def numeric_rows(X) -> np.ndarray:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -18,29 +17,39 @@ def is_torch(x) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
-_HELD: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.ContextVar("held_constants", default=None)
+_KEPT: ContextVar[dict | None] = ContextVar("_KEPT", default=None)
+MOST_KEPT = 4096
 
 
 @contextlib.contextmanager
-def held_constants(tensors: Mapping[int, Any]) -> Iterator[None]:
-    """Within it, `like` takes these tensors for the constants of these ids, instead of converting them at every call."""
-    token = _HELD.set(tensors)
+def kept_constants(kept: dict | None = None) -> Iterator[None]:
+    """Inside, constants are turned into tensors once, and not at every call: for functions that run a network many times.
+
+    kept: where the tensors stay, to be used again by a later block; left out, they are gone with this one.
+    """
+    token = _KEPT.set({} if kept is None else kept)
     try:
         yield
     finally:
-        _HELD.reset(token)
+        _KEPT.reset(token)
 
 
 def like(constant: np.ndarray, x):
     """The float64 constant as an array of x's kind (and, for torch, x's dtype and device)."""
-    if is_torch(x):
-        import torch
+    if not is_torch(x):
+        return constant
+    import torch
 
-        held = _HELD.get()
-        if held is not None and id(constant) in held:
-            return held[id(constant)]
+    kept = _KEPT.get()
+    if kept is None:
         return torch.as_tensor(np.array(constant), dtype=x.dtype, device=x.device)
-    return constant
+    key = id(constant), x.dtype, x.device
+    if key not in kept:
+        made = torch.as_tensor(np.array(constant), dtype=x.dtype, device=x.device)
+        if len(kept) >= MOST_KEPT:
+            return made
+        kept[key] = constant, made              # the constant too: its id is its own only while it lives
+    return kept[key][1]
 
 
 def index_like(indices: np.ndarray, x):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,19 +49,10 @@ class AvgPool(AffineOp):
         (x,) = inputs
         return (x[0], *window_counts(x[1:], *self._window, self.ceil_mode))
 
-    def _share(self, spatial: Shape, counts: Shape) -> np.ndarray:
-        """(*counts) one over the number of entries that each window divides by."""
-        inside = np.ones(spatial)
-        padding = self.padding
-        if self.count_include_pad:
-            inside, padding = np.pad(inside, padding, constant_values=1.0), ((0, 0),) * len(padding)
-        seen = windows(inside, self.kernel, self.stride, padding, self.dilation, counts, 0.0)
-        return 1.0 / seen.sum(axis=tuple(range(-len(counts), 0)))
-
     def __call__(self, *xs):
         (x,) = xs
         counts = self.shape(tuple(x.shape[1:]))[1:]
-        share = like(self._share(tuple(x.shape[2:]), counts), x)
+        share = like(_share(self, tuple(x.shape[2:]), counts), x)
         if is_torch(x):
             return self._torch_sums(x, counts) * share
         return windows(x, *self._window, counts, 0.0).sum(axis=tuple(range(-len(counts), 0))) * share
@@ -80,9 +72,20 @@ class AvgPool(AffineOp):
         out = self.shape(x)
         seen = windows(np.arange(size(x)).reshape(x), *self._window, out[1:], -1).reshape(size(out), -1)
         rows = np.broadcast_to(np.arange(size(out))[:, None], seen.shape)
-        values = np.broadcast_to(np.tile(self._share(x[1:], out[1:]).ravel(), x[0])[:, None], seen.shape)
+        values = np.broadcast_to(np.tile(_share(self, tuple(x[1:]), tuple(out[1:])).ravel(), x[0])[:, None], seen.shape)
         inside = seen >= 0
         return [sp.csr_array((values[inside], (rows[inside], seen[inside])), shape=(size(out), size(x)))], np.zeros(size(out))
+
+
+@lru_cache(maxsize=64)
+def _share(pool: AvgPool, spatial: Shape, counts: Shape) -> np.ndarray:
+    """(*counts) one over the number of entries that each window divides by."""
+    inside = np.ones(spatial)
+    padding = pool.padding
+    if pool.count_include_pad:
+        inside, padding = np.pad(inside, padding, constant_values=1.0), ((0, 0),) * len(padding)
+    seen = windows(inside, pool.kernel, pool.stride, padding, pool.dilation, counts, 0.0)
+    return 1.0 / seen.sum(axis=tuple(range(-len(counts), 0)))
 
 
 @spelled("onnx", "AveragePool")

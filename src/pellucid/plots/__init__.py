@@ -3,6 +3,7 @@
 from .attribution import attribution as attribution
 from .bootstrap import bootstrap as bootstrap
 from .bootstrap import intervals as intervals
+from .bounds import bounds as bounds
 from .class_map import class_map as class_map
 from .coefficients import coefficients as coefficients
 from .data_regions import data_regions as data_regions

@@ -49,15 +49,19 @@ def intervals_chart(inference: Inference, *, n=20, intercept=True, response=0, t
     centre = inference.coef if inference.mean is None else inference.mean
     middle, low, high = (a[m, rows] for a in (centre, inference.low, inference.high))
     draws = None if inference.draws is None else inference.draws[:, m, :][:, rows]
-    everything = np.concatenate([v[np.isfinite(v)] for v in (middle, low, high)]) if draws is None else draws[np.isfinite(draws)]
+    told = np.isfinite(low)
+    everything = np.concatenate([v[np.isfinite(v)] for v in (middle, low, high)]) if draws is None else draws[:, told]
+    everything = everything[np.isfinite(everything)]
     x = span(everything, np.ones(len(everything)), np.concatenate([low, high, [0.0]]), 0.99)
     layers: list = []
+    reasons = [str(r) for r in inference.reasons[m, rows]]
+    same = len(set(reasons)) == 1 and reasons[0] != ""                     # told once, below
     clear = np.isfinite(low) & ((low > 0) | (high < 0))
     for i in range(len(rows)):
         colour = CLEAR if clear[i] else UNCLEAR
-        if draws is not None and np.isfinite(draws[:, i]).any():
+        if draws is not None and np.isfinite(low[i]):
             layers.append(_violin(i, draws[:, i], x, colour))
-        layers += _interval(i, low[i], high[i], middle[i], colour, inference.reasons[m, rows[i]])
+        layers += _interval(i, low[i], high[i], middle[i], colour, "" if same else reasons[i])
     kinds = ((CLEAR, "interval without 0", clear), (UNCLEAR, "interval with 0 in it", ~clear & np.isfinite(low)))
     layers += [Points(np.zeros((0, 2)), colour, name, 30) for colour, name, there in kinds if there.any()]
     of = f", {inference.responses[m]}" if len(inference.responses) > 1 or inference.reference is not None else ""
@@ -65,6 +69,7 @@ def intervals_chart(inference: Inference, *, n=20, intercept=True, response=0, t
     label = f"{'mean of the draws' if draws is not None else 'coefficient'} and {inference.level:.0%} interval"
     hidden = inference.coef.shape[1] - len(rows)
     notes = [f"{hidden} terms are not shown"] if hidden else []
+    notes += [f"no interval: {reasons[0]}"] if same else []
     names = tuple(inference.terms[t] for t in rows)
     return Chart(heading, Axis(label, x, grid=True), Axis("", (len(rows) - 0.4, -0.6), np.arange(len(rows)), names),
                  tuple(layers), (*notes, *inference.notes), zero="y", width=7.4, height=2.1 + 0.3 * len(rows))
@@ -121,5 +126,5 @@ def _violin(i: int, draws: np.ndarray, x: tuple[float, float], colour: str) -> A
 
 def _interval(i: int, low: float, high: float, middle: float, colour: str, reason: str) -> list:
     if not np.isfinite(low):
-        return [Label(0.02, float(i), str(reason) or "no interval", "right", "#b2182b", 7.0, inside=True)]
+        return [Label(0.02, float(i), reason or "no interval", "right", "#b2182b", 7.0, inside=True)]
     return [Segments(np.array([[(low, i), (high, i)]]), colour, width=2.4), Points(np.array([[middle, i]]), colour, "", 30)]

@@ -188,23 +188,30 @@ def density(values: np.ndarray, weight: np.ndarray, grid: np.ndarray) -> np.ndar
     return smooth / smooth.max()
 
 
-def line_density(at: np.ndarray, height: np.ndarray, weight: np.ndarray, ends: tuple[float, float], bins: int = 120) -> np.ndarray:
-    """(bins, columns) in 0..1: how much weight of many lines passes each height, column by column; NaN heights are no line.
+def run_density(low: np.ndarray, high: np.ndarray, weight: np.ndarray, ends: tuple[float, float], bins: int = 120) -> np.ndarray:
+    """(bins,) weight of the runs from low (K,) to high (K,) that cover each of the bins between the ends; NaN is no run.
 
-    at: (columns,) places, even. height: (K, columns). Roots of the shares of the fullest field: faint traces stay visible.
+    A run counts wholly in every bin that it touches, as a line that is drawn does: by differences, so that long runs cost nothing.
+    """
+    seen = np.isfinite(low) & np.isfinite(high) & (high >= ends[0]) & (low <= ends[1])
+    scale = bins / (ends[1] - ends[0])
+    first, last = (np.clip(np.floor((v[seen] - ends[0]) * scale), 0, bins - 1).astype(np.int64) for v in (low, high))
+    steps = np.bincount(first, weights=weight[seen], minlength=bins + 1) - np.bincount(last + 1, weights=weight[seen], minlength=bins + 1)
+    return np.maximum(np.cumsum(steps)[:bins], 0.0)
+
+
+def line_density(height: np.ndarray, weight: np.ndarray, ends: tuple[float, float], bins: int = 120) -> np.ndarray:
+    """(bins, columns) in 0..1: how much weight of many lines (K, columns) passes each field; NaN heights are no line.
+
+    Roots of the shares of the fullest field: faint traces stay visible.
     """
     columns = height.shape[1]
     out = np.zeros((bins, columns))
-    low, high = ends
     for c in range(columns):                                                  # columns are few, lines are many
         y = height[:, c]
-        seen = np.isfinite(y) & (y >= low) & (y <= high)
-        place = np.minimum(((y[seen] - low) / (high - low) * bins).astype(np.int64), bins - 1)
-        out[:, c] = np.bincount(place, weights=weight[seen], minlength=bins)
-    if columns > 1:
-        from scipy.ndimage import gaussian_filter
-
-        out = gaussian_filter(out, 0.8, mode="constant")                       # a steep line leaves gaps between its columns
+        halves = [(y + height[:, k]) / 2 for k in (c - 1, c + 1) if 0 <= k < columns]     # up to halfway to the next columns
+        low, high = np.fmin.reduce([y, *halves]), np.fmax.reduce([y, *halves])
+        out[:, c] = run_density(np.where(np.isnan(y), y, low), high, weight, ends, bins)
     top = out.max(initial=0.0)
     return np.sqrt(out / top) if top > 0 else out
 

@@ -16,7 +16,7 @@ def coefficients(models, ax=None, *, n: int = 10, scale: str = "std", output: in
     """Draw how the coefficients of the n features of most weight are distributed over the models, weighted by rows: their
     density, the middle half of the rows and the median, and for few models each as a dot; matplotlib Axes.
 
-    On the right, the share of the rows on which the coefficient is positive. Options as for `parallel_coordinates`.
+    On the right, the shares of the rows on which the coefficient is below and above 0. Options as for `parallel_coordinates`.
     """
     from .drawing import draw_chart
 
@@ -34,7 +34,7 @@ def coefficients_chart(models, *, n=10, scale="std", output=None, versus=None, s
     all_of = coef[:, heavy].ravel()
     x = span(all_of, np.repeat(weight, len(heavy)), np.append(all_of if len(rows) <= DOTS_UP_TO else [], 0.0), 0.99)
     layers = [part for i, j in enumerate(heavy) for part in _row(i, coef[:, j], held.count[rows], weight, x)]
-    layers.append(Label(1.01, -0.75, "rows with coef. > 0", "right", "#595959", 7.0, inside=True))
+    layers.append(Label(1.01, -0.75, "rows < 0 | > 0", "right", "#595959", 7.0, inside=True))
     names = tuple(held.network.feature_names[j] for j in heavy)
     hidden = coef.shape[1] - len(heavy)
     notes = [f"{len(rows):,} {words(held, len(rows))}, weighted by their rows; box: middle half, line: median",
@@ -51,8 +51,10 @@ def _row(i: int, w: np.ndarray, count: np.ndarray, weight: np.ndarray, x: tuple[
         return []
     grid = np.linspace(*x, 400)
     up = 0.55 * density(w, weight, grid)
+    step = grid[1] - grid[0]
+    up[(grid < w.min() - step) | (grid > w.max() + step)] = 0.0            # no density where there is no coefficient
     q1, middle, q3 = quantiles(w, weight, (0.25, 0.5, 0.75))
-    positive = float(weight[w > 0].sum() / weight.sum())
+    below, above = (float(weight[side].sum() / weight.sum()) for side in (w < 0, w > 0))
     base = np.full(len(grid), i - 0.02)
     parts: list = [Area(grid, base - np.where(up > 1e-3, up, 0.0), base, "#0072b2", alpha=0.3)]
     if len(w) <= DOTS_UP_TO:
@@ -60,5 +62,5 @@ def _row(i: int, w: np.ndarray, count: np.ndarray, weight: np.ndarray, x: tuple[
         parts.append(Points(np.column_stack([w, np.full(len(w), i + 0.2)]), "#0072b2", size=size, alpha=0.35))
     parts.append(Boxes(np.array([i + 0.05]), np.array([q1]), np.array([q3]), "#4d4d4d", thick=0.09))
     parts.append(Segments(np.array([[(middle, i - 0.1), (middle, i + 0.18)]]), "#000000", width=2.2))
-    parts.append(Label(1.01, i, f"{positive:.0%}", "right", size=7.5, inside=True))
+    parts.append(Label(1.01, i, f"{below:.0%} | {above:.0%}", "right", size=7.5, inside=True))
     return parts

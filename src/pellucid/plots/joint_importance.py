@@ -29,12 +29,12 @@ def joint_chart(models, *, n=20, intercept=True, sort="standardised", output=Non
     told = models if isinstance(models, JointImportance) else importance_of(models, output=output, versus=versus, original=original)
     shown = told.order(standardised=sort == "standardised")[:n]
     rows = np.append(shown, len(told.features)) if intercept else shown
-    names = tuple(INTERCEPT if j == len(told.features) else f"{told.features[j]}{_sign(told.positive[j])}" for j in rows)
+    names = tuple(INTERCEPT if j == len(told.features) else f"{told.features[j]}{_sign(told.positive[j], told.negative[j])}" for j in rows)
     place = np.arange(len(rows))
     bars = Boxes(place, np.zeros(len(rows)), told.standardised[rows], "#56b4e9", "standardised features")
     marks = Points(np.column_stack([told.raw[rows], place]), "#1a1a1a", "features as they are (depends on units)", 26, "D")
     hidden = len(told.features) - len(shown)
-    notes = ["↑ rises, ↓ falls with the feature in every local model; ↕ both"]
+    notes = ["↑ no local model falls, ↓ none rises with the feature; ↕ some do either; – no effect"]
     notes += [f"{hidden} features of less importance are not shown"] if hidden else []
     if told.total_models > told.n_models:
         notes.append(f"over the {told.n_models:,} largest of {told.total_models:,} models, {told.n_rows:,} of {told.total_rows:,} rows")
@@ -44,5 +44,5 @@ def joint_chart(models, *, n=20, intercept=True, sort="standardised", output=Non
                  Axis("", (len(rows) - 0.4, -0.6), place, names), (bars, marks), tuple(notes), width=7.6, height=1.8 + 0.25 * len(rows))
 
 
-def _sign(positive: float) -> str:
-    return " ↑" if positive == 1 else " ↓" if positive == 0 else " ↕"
+def _sign(positive: float, negative: float) -> str:
+    return {(True, True): " ↕", (True, False): " ↑", (False, True): " ↓", (False, False): " –"}[(bool(positive > 0), bool(negative > 0))]

@@ -47,14 +47,14 @@ def choose(what: LocalModels | Unwrapped, *, top: int, small_too: bool = False, 
     line, rest = kept[:top], kept[top:]
     if len(rest):
         notes = (f"grey: {'the other' if top else 'all'} {len(rest):,} {words(models, len(rest))} "
-                 f"({models.count[rest].sum() / max(models.count.sum(), 1):.0%} of the rows)"
+                 f"({models.count[rest].sum() / _rows(models):.0%} of the rows)"
                  + (", darker where more rows are" if len(rest) > LINES_UP_TO else ""), *notes)
     return Chosen(models, effect(models, output, versus), line, rest, notes, none_else)
 
 
 def words(models: LocalModels, n: int = 2) -> str:
     """What one model, or n of them, are called."""
-    one = "LLM" if models.kind == "local" else "merged model"
+    one = "LLM" if models.kind == "local" else f"{models.kind} model"
     return one if n == 1 else f"{one}s"
 
 
@@ -66,8 +66,13 @@ def _notes(models: LocalModels, left: np.ndarray, none_else: bool) -> tuple[str,
     what = " and ".join(p for p in parts if p)
     if none_else:
         return (f"all {len(left):,} {words(models)} are small ({what}), so they are shown",)
-    rows = models.count[left].sum() / max(models.count.sum(), 1)
+    rows = models.count[left].sum() / _rows(models)
     return (f"not shown: {what}, together {left.mean():.0%} of the {len(left):,} {words(models)} with {rows:.0%} of the rows",)
+
+
+def _rows(models: LocalModels) -> int:
+    """All rows of the unwrapping."""
+    return max(models.total_rows, int(models.count.sum()), 1)
 
 
 def _beyond(models: LocalModels) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from .scene import BORDERS_UP_TO, Bar, Dots, Faces, Key, Mark, Name, Scene
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from .bounds import Intervals
     from .weights import Bars
 
 RASTER_ABOVE = 5000
@@ -318,6 +319,32 @@ def _finish_bars(ax: Axes, bars: Bars, legend: str = "") -> None:
     order = [names.index(s) for s in bars.series]
     ax.legend([handles[i] for i in order], bars.series, loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + shift,
               ncols=1 if max(map(len, bars.series)) > 34 else 2, fontsize="small", frameon=False, borderaxespad=0.0)
+
+
+def draw_intervals(chart: Intervals, ax: Axes | None, title: str) -> Axes:
+    """Horizontal intervals, the first row on top; dots where values are given, a line at the leader's lower bound."""
+    from .bounds import colours
+
+    ax = _new_axes(height=max(2.2, 0.9 + 0.3 * len(chart.names))) if ax is None else ax
+    y = np.arange(len(chart.names))
+    ax.hlines(y, chart.lower, chart.upper, colors=colours(chart), linewidth=5, alpha=0.85, zorder=2)
+    for end in (chart.lower, chart.upper):
+        ax.plot(end, y, "|", color=INK, markersize=9, zorder=3, linestyle="none")
+    if chart.value is not None:
+        ax.plot(chart.value, y, "o", color=INK, markersize=4, zorder=4, linestyle="none", label="value at the centre")
+    if chart.rival >= 0:
+        ax.axvline(chart.lower[chart.rival], color=colours(chart)[chart.rival], linewidth=1, linestyle="--", zorder=1,
+                   label=f"least value of {_short(chart.names[chart.rival])}")
+    ax.set_yticks(y, [_short(name) for name in chart.names])
+    ax.set_ylim(len(y) - 0.5, -0.5)
+    ax.set_xlabel(chart.label + (f"\n{chart.note}" if chart.note else ""))
+    ax.set_title(title)
+    ax.grid(axis="x", alpha=0.3)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    if chart.value is not None:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12 - 0.9 / (1 + len(y))), ncols=2, frameon=False, fontsize="small")
+    return ax
 
 
 def _short(name: str, width: int = 34) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chart import LINES_UP_TO, MOST_KEYS, Axis, Chart, Curve, Segments, Shade, line_colour, line_density, quantiles, span
+from .chart import LINES_UP_TO, MOST_KEYS, Axis, Chart, Curve, Segments, Shade, line_colour, quantiles, run_density, span
 from .llm import choose, heaviest, name_of, scaled, widths
 
 BETWEEN = 12
@@ -72,14 +72,16 @@ def _rest(height: np.ndarray, weight: np.ndarray, ends: tuple[float, float]) -> 
         at = np.tile(np.arange(d, dtype=float), (len(height), 1)) if d > 1 else np.tile([-0.2, 0.2], (len(height), 1))
         points = np.stack([at, np.broadcast_to(height, at.shape)], axis=2)
         return Segments(np.stack([points[:, :-1], points[:, 1:]], axis=2).reshape(-1, 2, 2), "#b3b3b3", width=0.7)
-    from scipy.ndimage import gaussian_filter
-
     at = np.linspace(0, d - 1, (d - 1) * BETWEEN + 1)
-    left = np.minimum(at.astype(int), d - 2)
-    level = np.zeros((120, len(at)))
-    for c, (k, t) in enumerate(zip(left, at - left, strict=True)):       # column by column: K x columns would not fit in memory
-        y = (1 - t) * height[:, k] + t * height[:, k + 1]
-        level[:, c] = line_density(at[c:c + 1], y[:, None], weight, ends)[:, 0]
-    level = gaussian_filter(level, (0.8, 0), mode="constant")
     half = 0.5 / BETWEEN
-    return Shade(level, (-half, d - 1 + half, *ends))
+    level = np.zeros((120, len(at)))
+    for c, x in enumerate(at):                                           # column by column: K x columns would not fit in memory
+        sides = [_along(height, min(max(x + step, 0.0), d - 1.0)) for step in (-half, 0.0, half)]
+        level[:, c] = run_density(np.min(sides, axis=0), np.max(sides, axis=0), weight, ends)
+    return Shade(np.sqrt(level / np.maximum(level.max(axis=0), 1e-300)), (-half, d - 1 + half, *ends))
+
+
+def _along(height: np.ndarray, x: float) -> np.ndarray:
+    """(K,) where the drawn lines are at a place between the features."""
+    k = min(int(x), height.shape[1] - 2)
+    return (1 - (x - k)) * height[:, k] + (x - k) * height[:, k + 1]

@@ -48,7 +48,9 @@ def performance_chart(models, *, top=10, title=None) -> Chart:
     notes = [f"×: no {measure}, its rows are of one class"] if (~np.isfinite(own)).any() and measure == "AUC" else []
     if measure == "AUC":
         layers.append(Segments(np.array([[(-0.6, 0.5), (len(line) - 0.4, 0.5)]]), "#4d4d4d", "0.5: no better than chance", 1.0, True))
-    heading = title if title is not None else f"{measure} of the {len(line)} largest {words(held, len(line))}"
+    heading = title if title is not None else (
+        f"{measure} of {len(line)} {words(held, len(line))}" if len(line) >= max(held.total_models, len(held)) else
+        f"{measure} of the {len(line)} largest {words(held, len(line))}")
     return Chart(heading, Axis(f"{words(held, 1)}, and its rows", (-0.6, len(line) - 0.4), place, names), y, tuple(layers), tuple(notes),
                  width=max(6.4, 2.6 + 0.55 * len(line)))
 

@@ -106,8 +106,18 @@ def _heights(chosen: Chosen, j: int, grid: np.ndarray, slopes: bool) -> np.ndarr
 def _rest(chosen: Chosen, j: int, x: tuple[float, float], height: np.ndarray, y: tuple[float, float], slopes: bool) -> Segments | Shade:
     """The other models: thin lines of few, a density of many."""
     if len(chosen.rest) <= LINES_UP_TO:
-        return Segments(_ends(chosen, j, chosen.rest, slopes), "#b3b3b3", "", 0.8)
-    return Shade(line_density(np.linspace(*x, GRID), height, chosen.models.weight[chosen.rest], y), (*x, *y))
+        return Segments(_above(_ends(chosen, j, chosen.rest, slopes), y[0]), "#b3b3b3", "", 0.8)
+    return Shade(line_density(height, chosen.models.weight[chosen.rest], y), (*x, *y))
+
+
+def _above(ends: np.ndarray, low: float) -> np.ndarray:
+    """The parts of lines (n, 2, 2) above `low`: below it stand the densities."""
+    ends = ends[(ends[..., 1] >= low).any(axis=1)].copy()
+    for near, far in ((0, 1), (1, 0)):
+        under = ends[:, near, 1] < low
+        t = (low - ends[under, far, 1]) / (ends[under, near, 1] - ends[under, far, 1])
+        ends[under, near] = ends[under, far] + t[:, None] * (ends[under, near] - ends[under, far])
+    return ends
 
 
 def _lines(chosen: Chosen, j: int, slopes: bool) -> list:

@@ -14,7 +14,7 @@ from ..unwrap.models import LocalModels
 from .cells import zero_segment
 from .chart import LINES, Axis, Chart, Curve, Points
 from .colours import INK
-from .llm import name_of, with_unit
+from .llm import name_of, with_unit, words
 from .scene import Key
 
 SHAPES = ("o", "^", "s", "D", "v", "P")
@@ -28,7 +28,7 @@ def region_rows(models, regions: Sequence[int] | None = None, ax=None, *, featur
     """Draw the rows of chosen models over two features, the other rows in grey behind; matplotlib Axes.
 
     regions: numbers of the models (as in their tables: `origin`), at most 8; None: the two largest of more than one row and class.
-    Colours tell the models apart, shapes the classes. features: two names or numbers; None: the two of largest joint
+    Colours tell the models apart, shapes up to six classes. features: two names or numbers; None: the two of largest joint
     importance. Of a network of two features, the line on which each model's logit is 0 is drawn too, over its rows' range.
     """
     from .drawing import draw_chart
@@ -47,7 +47,7 @@ def region_rows_chart(models, regions=None, *, features=None, output=None, versu
     chosen = _positions(held, regions)
     i, j = _features(held, features, output, versus)
     X, y, model = held.rows.X, held.rows.y, held.rows.model
-    classes = held.network.n_classes
+    classes = held.network.n_classes if held.network.n_classes <= len(SHAPES) else 0
     layers: list = [Points(_some(X[~np.isin(model, chosen)][:, [i, j]]), "#c9ccd1", "rows of other models", 7.0, alpha=0.7)]
     for n, k in enumerate(chosen):
         mine = model == k
@@ -60,7 +60,9 @@ def region_rows_chart(models, regions=None, *, features=None, output=None, versu
     shapes = [_of_class(np.zeros((0, 2)), c, INK, held.network.class_names[c]) for c in range(classes)]
     labels = [with_unit(held, f) if original is None else held.network.feature_names[f] for f in (i, j)]
     notes = () if held.rows.complete else ("drawn: a sample of the rows",)
-    heading = title if title is not None else f"Rows of {len(chosen)} of {max(held.total_models, len(held)):,} models"
+    if classes < held.network.n_classes:
+        notes = (*notes, f"{held.network.n_classes} classes are too many to be told apart by shapes")
+    heading = title if title is not None else f"Rows of {len(chosen)} of {(n := max(held.total_models, len(held))):,} {words(held, n)}"
     return Chart(heading, Axis(labels[0]), Axis(labels[1]), (*layers, *shapes), notes, tuple(keys))
 
 

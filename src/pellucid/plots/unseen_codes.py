@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..chain import chain_of
+from ..errors import DataError
 from ..regions import codes_of
 from ..unwrap.asked import models_of
 from .chart import Axis, Boxes, Chart, Label
@@ -26,8 +27,11 @@ def unseen_codes(estimator, X, ax=None, *, title: str | None = None):
 
 def unseen_chart(estimator, X, *, title=None) -> Chart:
     """What `unseen_codes` draws."""
-    group = np.asarray(estimator.groups(X))
     held = models_of(estimator, top=1)
+    if held.kind != "local":
+        raise DataError(f"unseen_codes: a {held.kind} model is found for every row, seen or not.\n"
+                        "  To go on       pel.plot.unseen_codes(estimator.unwrapper_, X)")
+    group = np.asarray(estimator.groups(X))
     seen_codes = len(np.unique(group[group >= 0]))
     new_codes = _distinct(estimator.network_, X, group < 0)
     return _chart(max(held.total_models, 1), seen_codes, new_codes, int((group >= 0).sum()), len(group), title)
@@ -35,12 +39,9 @@ def unseen_chart(estimator, X, *, title=None) -> Chart:
 
 def _distinct(net, X, unseen: np.ndarray) -> int:
     """How many different codes the unseen rows have."""
-    from ..graph.network import in_order
+    from ..unwrap.rows import as_inputs
 
-    if not unseen.any():
-        return 0
-    rows = np.asarray(in_order(net, X), dtype=np.float64)
-    return len(np.unique(codes_of(chain_of(net), rows.reshape(len(rows), -1)[unseen]), axis=0))
+    return len(np.unique(codes_of(chain_of(net), as_inputs(net, X)[unseen]), axis=0)) if unseen.any() else 0
 
 
 def _chart(train: int, both: int, new: int, seen_rows: int, rows: int, title: str | None) -> Chart:

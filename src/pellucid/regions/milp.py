@@ -16,10 +16,13 @@ from ..geometry.halfspaces import bounding_box
 from ..geometry.milp import Optimum, Program
 from ..tolerance import ROUNDING_FACTOR, SOLVER, SOLVER_MARGIN, SOLVER_SLACK
 from .budgets import Progress
-from .codes import pack_codes
+from .codes import codes_of, pack_codes, unpack_codes
 from .table import Table
 
 Bounds = tuple[np.ndarray, np.ndarray]
+
+GUARD = 2048
+"""Points drawn to test whether a solver has lost a region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -405,7 +408,7 @@ def enumerate_milp(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequen
                 if found.status == "infeasible":
                     break
                 if found.x is None:
-                    reason = f"max_seconds={max_seconds} ran out"
+                    reason = "the solver gave up" if max_seconds is None else f"max_seconds={max_seconds} ran out"
                     continue
                 code = encoding.code(found.x)
                 ball = _ball(chain, code, G, h, lower, upper, floors)
@@ -421,7 +424,44 @@ def enumerate_milp(chain: Chain, G: np.ndarray, h: np.ndarray, *, floors: Sequen
                     progress(Progress(len(codes), float("nan"), time.perf_counter() - began))
     except KeyboardInterrupt:
         raise Interrupted(_table(chain, codes, points, "interrupted", excluded)) from None
+    if not reason and _misses_one(chain, encoding, codes, G, h, lower, upper, floors):
+        reason = "a point drawn at random lies in a region that the solver calls infeasible: its numbers are too unlike for it"
     return _table(chain, codes, points, reason, excluded)
+
+
+def _misses_one(chain: Chain, encoding: Encoding, codes, G, h, lower, upper, floors) -> bool:
+    """Does a random point show a region that ought to be there? Solvers lose them where units differ much in size."""
+    X = np.random.default_rng(0).uniform(lower, upper, (GUARD, len(lower)))
+    X = X[(h >= X @ G.T).all(axis=1)]
+    if not len(X):
+        return False
+    seen = np.unique(unpack_codes(codes_of(chain, X), chain.n_pieces), axis=0)
+    known = {tuple(code) for code in codes}
+    for code in (c for c in seen.astype(np.int64) if tuple(c) not in known):
+        ball = _ball(chain, code, G, h, lower, upper, floors)
+        if ball is not None and _has_slack(chain, encoding, code, ball, G, h, upper - lower):
+            return True
+    return False
+
+
+def _has_slack(chain: Chain, encoding: Encoding, code, u, G, h, width) -> bool:
+    """Is u as far inside as `_demand_slack` asks, twice over?"""
+    if (h - G @ u < 2 * SOLVER_SLACK * (np.abs(G) @ width)).any():
+        return False
+    for stage, (start, outputs), columns, (low, up), (M, m) in zip(chain.stages, chain.columns, encoding.pieces, encoding.bounds,
+                                                                    unit_maps(chain, code), strict=False):
+        z, piece = M @ u + m, np.zeros(stage.phi.n_outputs, dtype=np.int64)
+        piece[outputs] = code[start:start + len(outputs)]
+        if isinstance(stage.phi, Elementwise):
+            i, j = np.nonzero((columns >= 0) & (np.arange(columns.shape[1]) < piece[:, None]))
+            if (z[i] - stage.phi.padded[0][i, j] < 2 * SOLVER_SLACK * (up - low)[i]).any():
+                return False
+            continue
+        g, e = np.nonzero((columns >= 0) & (np.arange(columns.shape[1]) != piece[:, None]))
+        winner, other = stage.phi.padded[g, piece[g]], stage.phi.padded[g, e]
+        if (z[winner] - z[other] < 2 * SOLVER_SLACK * (up[winner] - low[other])).any():
+            return False
+    return True
 
 
 def _demand_slack(program: Program, encoding: Encoding, G, h, width) -> None:

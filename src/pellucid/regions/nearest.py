@@ -15,8 +15,9 @@ from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets
 from .native import native_chain
-from .planar import _TICK, Split, watched_rows
-from .search import _constraints, _mode
+from .planar import _TICK, watched_rows
+from .search import _constraints
+from .split import Split, split_mode
 from .table import Table
 
 
@@ -52,7 +53,7 @@ def near_regions(chain: Chain, G: np.ndarray, h: np.ndarray, at: np.ndarray, wei
               avoid or only, cells whose margins are bounded away from the decision are left out (Zhang et al. 2018, CROWN).
     """
     G, h = _constraints(chain, G, h)
-    mode, thresholds = _mode(chain, split)
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = roomy_box(G, h)
     bounds = outer_intervals(chain, lower, upper)

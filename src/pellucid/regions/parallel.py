@@ -17,8 +17,9 @@ from ..errors import DomainError
 from ..geometry.polygon import shoelace
 from ..tolerance import CHECK_AREA
 from .codes import pack_codes, unpack_codes
-from .planar import Cells, Progress, Split, enumerate_planar
+from .planar import Cells, Progress, enumerate_planar
 from .search import cut_rows, enumerate_search
+from .split import Split
 from .table import Table
 from .vertex import enumerate_vertex
 

@@ -14,11 +14,9 @@ from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress as Progress
 from .budgets import native_budgets
 from .native import native_chain
-
-Split = str | tuple[str, Sequence[float]] | None
+from .split import Split, split_mode
 
 _TICK = 0.1                       # seconds between two looks at signals and at `progress`
-_NO_THRESHOLDS = np.zeros(0)
 
 Frame = tuple[np.ndarray, np.ndarray] | None
 """Lower and upper corner of the box that engines take for [-1, 1]^k; None: the bounding box of the domain."""
@@ -113,12 +111,7 @@ def _prepare(chain, polygon, floors, split, max_regions, max_seconds, max_bytes,
     if chain.n_inputs != 2 or polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
         raise DomainError(f"a chain of {chain.n_inputs} inputs over a polygon of shape {polygon.shape}: the planar engine takes "
                           "2 inputs and (nv, 2) finite vertices, nv >= 3")
-    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
-    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
-        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
-    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
-    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
-        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:

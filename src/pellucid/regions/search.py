@@ -15,7 +15,8 @@ from ..geometry.halfspaces import roomy_box
 from ..tolerance import GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets, thread_count
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _TICK, Frame, Split, watched_rows
+from .planar import _TICK, Frame, watched_rows
+from .split import Split, split_mode
 from .table import Facets, Table
 
 MAX_DIM = 64
@@ -137,7 +138,7 @@ def _asked(chain, G, h, regions, rows, floors, split, threads):
     """The domain as the core takes it, the regions' columns, and the number of threads."""
     G, h = _constraints(chain, G, h)
     lower, upper = roomy_box(G, h)
-    mode, thresholds = _mode(chain, split)
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     problem = _core.facet_problem(native_chain(chain), (lower + upper) / 2, (upper - lower) / 2, G, h, floors, ROUNDING_FACTOR, mode,
                                   thresholds)
@@ -152,21 +153,10 @@ def _asked(chain, G, h, regions, rows, floors, split, threads):
     return problem, columns, thread_count(threads)
 
 
-def _mode(chain, split):
-    """(the core's word for `split`, thresholds)."""
-    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
-    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
-        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
-    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
-    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
-        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
-    return mode, thresholds
-
-
 def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, count_only, maps, frame=None, start=None,
              cuts=False, watched=None):
     G, h = _constraints(chain, G, h)
-    mode, thresholds = _mode(chain, split)
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     lower, upper = roomy_box(G, h) if frame is None else frame
     start = np.zeros(0) if start is None else np.ascontiguousarray(start, dtype=np.float64)

@@ -13,7 +13,8 @@ from ..geometry.halfspaces import bounding_box
 from ..tolerance import CHECK_AREA, GEOMETRIC, ROUNDING_FACTOR
 from .budgets import Progress, native_budgets
 from .native import native_chain
-from .planar import _NO_THRESHOLDS, _TICK, Frame, Split, corners_of, watched_rows
+from .planar import _TICK, Frame, corners_of, watched_rows
+from .split import Split, split_mode
 from .table import Facets, Table
 
 MAX_DIM = 10
@@ -101,12 +102,7 @@ def _missing(columns: dict) -> float:
 def _prepare(chain, G, h, floors, split, max_regions, max_seconds, max_bytes, threads, maps, volumes, facets, vertices, snaps, frame,
              watched):
     G, h = _constraints(chain, G, h)
-    mode, thresholds = (split[0], split[1]) if isinstance(split, tuple) else (split or "none", _NO_THRESHOLDS)
-    if mode not in ("none", "argmax", "top2", "labels") or (mode == "top2" and chain.n_outputs < 2):
-        raise ValueError(f"split={split!r} of {chain.n_outputs} outputs")
-    thresholds = np.ascontiguousarray(thresholds, dtype=np.float64)
-    if mode == "labels" and not len(thresholds) == chain.n_outputs <= 31:
-        raise ValueError(f"{len(thresholds)} thresholds for {chain.n_outputs} outputs: one each, at most 31, are needed")
+    mode, thresholds = split_mode(chain, split)
     floors = [np.ascontiguousarray(e, dtype=np.float64) for e in floors]
     budgets = native_budgets(max_regions, max_seconds, max_bytes, threads)
     try:

@@ -25,6 +25,9 @@ MOST_SVG_ROWS = 20_000
 MOST_SVG_MODELS = 5_000
 """Local models beyond which their pictures are PNG only."""
 
+MOST_AXES = 16
+"""Features whose coefficients stand side by side: more would not be readable on a narrow page."""
+
 MOST_DOTS = 300
 RANK_MAPS = 4
 PNG_DPI = 160
@@ -119,11 +122,11 @@ def _unwrapped(study: Study, folder: Path) -> list[Picture]:
     net, asked = told.models.network, {"output": told.output, "versus": told.versus}
     best = net.feature_names[int(told.importance.order()[0])]
     few = len(told.models) <= MOST_SVG_MODELS
-    wide = (float(np.clip(3.6 + 0.27 * min(net.n_inputs, 40), MAP[0], 11)), 5.2)
     return [
-        _picture(folder, "unwrapped_coefficients", lambda ax: plots.parallel_coordinates(told.models, ax, **asked),
-                 f"Lines of the largest local models' coefficients for {told.importance.label}, over the density of the others.",
-                 "Each line is one local model, as wide as it has rows: its coefficients times the features' spreads.", size=wide, vector=few),
+        _picture(folder, "unwrapped_coefficients", lambda ax: plots.parallel_coordinates(told.models, ax, n=MOST_AXES, **asked),
+                 f"Lines of the largest local models' coefficients for {told.importance.label}, with all others behind.",
+                 "Each line is one local model, as wide as it has rows: its coefficients times the features' spreads.",
+                 size=(MAP[0], 5.4), vector=few),
         _picture(folder, "unwrapped_profile", lambda ax: plots.profile(told.models, best, ax, **asked),
                  f"Lines of the effect of {best} in the largest local models, each over the range of its rows.",
                  f"What {best} does in each local model, over the rows that it holds for.", size=MAP, vector=few),

@@ -11,7 +11,7 @@ from ..certificate import Status
 from ..explain import TippingPoints
 from .findings import quantity_name
 from .study import Study
-from .unwrapped import meaning, region_frame
+from .unwrapped import meaning
 
 MOST_ROWS = 200
 SOME_ROWS = 12
@@ -243,12 +243,20 @@ def unwrapped_table(study: Study) -> Table | None:
     """The largest local models: their rows, answers and scores (UNWRAP 4)."""
     if study.unwrapped is None:
         return None
-    frame = region_frame(study.unwrapped.top).head(SOME_ROWS)
-    head = ("region", "rows", *(c.replace("Response Mean", "mean").replace("Response Std", "std") for c in frame.columns[2:]))
-    rows = [(str(int(r.iloc[0])), f"{int(r.iloc[1]):,}", *("\N{EN DASH}" if np.isnan(v) else number(float(v)) for v in r.iloc[2:]))
-            for _, r in frame.iterrows()]
-    caption = f"The rows' regions{meaning(study.unwrapped.top)}" + _cut(len(rows), study.unwrapped.estimator.n_regions_, "regions")
-    return Table(caption, head, rows, frozenset(range(len(head))))
+    frame = study.unwrapped.summary.to_frame().head(SOME_ROWS).drop(columns=["Single Class", "Single Row", "Trivial"], errors="ignore")
+    head = ("region", "rows", *(c.replace("Response Mean", "mean").replace("Response Std", "std").replace("Coverage", "of the rows")
+                                for c in frame.columns[1:]))
+    rows = [(f"{k}", f"{int(r.iloc[0]):,}", *(_score(c, v) for c, v in zip(frame.columns[1:], r.iloc[1:], strict=True)))
+            for k, r in frame.iterrows()]
+    net = study.unwrapped.models.network
+    caption = f"The rows' regions{meaning(net)}" + _cut(len(rows), study.unwrapped.summary.n_regions, "regions")
+    return Table(caption, head, rows, frozenset(range(len(head) - 1)))
+
+
+def _score(column: str, value) -> str:
+    if isinstance(value, str):
+        return value or "\N{EN DASH}"
+    return "\N{EN DASH}" if np.isnan(value) else share(float(value)) if column == "Coverage" else number(float(value))
 
 
 def joint_table(study: Study) -> Table | None:
@@ -259,7 +267,7 @@ def joint_table(study: Study) -> Table | None:
     frame = told.to_frame()
     frame = frame.iloc[[*range(min(SOME_ROWS, len(frame) - 1)), len(frame) - 1]]
     rows = [(r.iloc[0], share(float(r.iloc[1])), share(float(r.iloc[2])), number(float(r.iloc[3])), number(float(r.iloc[4])),
-             share(float(r.iloc[5]))) for _, r in frame.iterrows()]
+             share(float(r.iloc[5])), share(float(r.iloc[6]))) for _, r in frame.iterrows()]
     caption = f"Joint importance for {told.label}" + _cut(len(rows) - 1, len(told.features), "features")
-    head = ("feature", "of standardised features", "as they are", "mean coefficient", "its std over rows", "positive on rows")
-    return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5}))
+    head = ("feature", "standardised", "raw", "mean coefficient", "std", "above 0 on", "below 0 on")
+    return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5, 6}))

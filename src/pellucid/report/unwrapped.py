@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from ..unwrap.models import LocalModels
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..unwrap.summary import Summary
+
 TOP = 15
 """Models whose scores on all rows are computed: a score costs a pass over the rows."""
 
@@ -25,12 +28,14 @@ FEW_ROWS_A_MODEL = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Unwrapped:
-    """estimator: the fitted Unwrapper. top: its largest models, with local and global scores. models: the largest MOST_MODELS, without.
+    """estimator: the fitted Unwrapper. summary: the table of its largest regions. top: their models, with local and global scores.
+    models: the largest MOST_MODELS, without scores.
 
     importance: joint importance over `models`. output, versus: the output that is spoken of.
     """
 
     estimator: Any
+    summary: Summary
     top: LocalModels
     models: LocalModels
     importance: JointImportance
@@ -51,9 +56,10 @@ def answered(net: Network, X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndar
 
 
 def unwrapped(net: Network, X: np.ndarray, y: np.ndarray | None, *, top: int = TOP, output: int | str | None = None,
-              versus: int | str | None = None, threads: int | None = None) -> Unwrapped:
+              versus: int | str | None = None, expected: Mapping[str, int] | None = None, threads: int | None = None) -> Unwrapped:
     """Unwrap the network on rows X (n, d) whose answers are y (n,), class numbers or values; NaN: unknown.
 
+    expected: 1 or -1 for features that should work up or down.
     MissingExtra without scikit-learn, DataError without answers.
     """
     from ..unwrap.unwrapper import UnwrapperClassifier, UnwrapperRegressor
@@ -62,17 +68,22 @@ def unwrapped(net: Network, X: np.ndarray, y: np.ndarray | None, *, top: int = T
     fitted = (UnwrapperClassifier if net.n_classes else UnwrapperRegressor)(net, n_jobs=threads).fit(X, values)
     models = fitted.local_models(top=MOST_MODELS, scores=())
     effect(models, output, versus)                                         # a wrong name is refused before any picture
-    return Unwrapped(fitted, fitted.local_models(top=top, scores=("local", "global")), models,
+    return Unwrapped(fitted, fitted.summary(top=top, expected=expected), fitted.local_models(top=top, scores=("local", "global")), models,
                      joint_importance(models, output=output, versus=versus), output, versus)
 
 
-def region_frame(models: LocalModels) -> pd.DataFrame:
-    """The table of regions (UNWRAP 4): a row a model, largest first."""
+def meaning(net: Network) -> str:
+    """What the response's mean is, where it is a share: "; response: 1 for 'granted'"."""
+    return f"; response: 1 for '{net.class_names[1]}'" if net.n_classes == 2 else ""
+
+
+def model_frame(models: LocalModels) -> pd.DataFrame:
+    """The table of merged models, as that of regions (UNWRAP Table 6)."""
     import pandas as pd
 
     net = models.network
     measure = "AUC" if net.n_classes else "MSE"
-    columns: dict[str, Any] = {"Region": models.origin, "Count": models.count}
+    columns: dict[str, Any] = {"model": models.origin, "Count": models.count}
     m = models.response_mean.shape[1]
     for j in range(m):
         of = "" if m == 1 else f" {net.output_names[j]}"
@@ -81,21 +92,6 @@ def region_frame(models: LocalModels) -> pd.DataFrame:
         if score is not None:
             columns[f"{name} {measure}"] = score
     return pd.DataFrame(columns)
-
-
-def all_regions(told: Unwrapped) -> pd.DataFrame:
-    """Every region, with its local score; the global one where it was computed, which is for the largest."""
-    frame = region_frame(told.estimator.local_models(scores=("local",)))
-    measure = "AUC" if told.top.network.n_classes else "MSE"
-    frame[f"Global {measure}"] = np.nan
-    frame.loc[np.searchsorted(frame["Region"], told.top.origin), f"Global {measure}"] = told.top.global_score
-    return frame
-
-
-def meaning(models: LocalModels) -> str:
-    """What the response's mean is, where it is a share: "; response: share of 'granted'"."""
-    net = models.network
-    return f"; response: 1 for '{net.class_names[1]}'" if net.n_classes == 2 else ""
 
 
 def coefficient_frame(models: LocalModels) -> pd.DataFrame:
@@ -112,27 +108,19 @@ def coefficient_frame(models: LocalModels) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns), pd.DataFrame(coef, columns=list(net.feature_names))], axis=1)
 
 
-def shares(models: LocalModels) -> dict[str, float]:
-    """What is told of all models: how many, and how many are of one row or of one class; shares of models and of rows."""
-    rows = max(int(models.count.sum()), 1)
-    gone, single = small(models), models.count <= 1
-    return {"models": max(models.total_models, len(models)), "rows": max(models.total_rows, rows), "single row": float(single.mean()),
-            "one class": float((gone & ~single).mean()), "rows in small": float(models.count[gone].sum() / rows),
-            "largest": float(models.count.max() / rows)}
-
-
 def sentences(told: Unwrapped) -> list[str]:
     """What the rows' models are like, in sentences."""
-    of = shares(told.models)
-    whole = told.models.total_models <= len(told.models)
-    n = int(of["models"])
-    out = [f"The {int(of['rows']):,} rows lie in {n:,} linear region{'s' * (n != 1)} of the network; {told.estimator.exactness_}."]
-    one = f"{of['single row']:.1%} of {'them' if whole else f'the {len(told.models):,} largest'} hold one row"
-    also = f" and {of['one class']:.1%} more rows of one class" if told.models.network.n_classes else ""
-    if of["single row"] + of["one class"] > 0:
-        out.append(f"{one}{also}, together {of['rows in small']:.1%} of the rows: their models say how the network fits, not how the "
+    s, net = told.summary, told.models.network
+    n = s.n_regions
+    out = [f"The {s.n_rows:,} rows lie in {n:,} linear region{'s' * (n != 1)} of the network; {s.exactness}."]
+    one_class = s.single_classes - s.single_rows
+    if s.single_classes > 0:
+        also = f" and {one_class:.1%} rows of one class only" if net.n_classes else ""
+        held = told.models.count[small(told.models)].sum() / s.n_rows
+        rows = f", together {held:.1%} of the rows" if len(told.models) == n else ""
+        out.append(f"{s.single_rows:.1%} of these regions hold one row{also}{rows}: their models say how the network fits, not how the "
                    "answer depends on the features.")
-    if of["rows"] < FEW_ROWS_A_MODEL * n:
+    if s.n_rows < FEW_ROWS_A_MODEL * n and s.n_rows > 1:
         out.append("There are nearly as many models as rows: no single one tells much. Their totals and densities still do; merged models "
                    "(pellucid unwrap --merge) are few, each refitted on its rows.")
     return out

@@ -61,6 +61,7 @@ class ParquetBatches(Batches):
         return names
 
     def read(self, skip: int) -> Iterator[Batch]:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._columns()
@@ -72,6 +73,7 @@ class ParquetBatches(Batches):
                     continue
                 yield from self._of(file, skip)
                 skip = 0
+            pa.default_memory_pool().release_unused()
 
     def _of(self, file, skip: int) -> Iterator[Batch]:
         """Batches of one file; row groups that lie before them are not read."""

@@ -62,7 +62,7 @@ def by_likeness(u, angle: float, offset: float) -> np.ndarray:
     """(K,) group of each region. Source: leader clustering (Hartigan 1975), the largest regions first; one pass."""
     if not 0 < angle < 180 or not offset > 0:
         raise ValueError(f"angle={angle}, offset={offset}: degrees between 0 and 180, and a positive number of standard deviations")
-    sample = u.sample
+    sample = u.sample_of(np.arange(0))
     spread = sample.X.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     outputs = np.vstack([u.network(sample.X[a:a + 16_384]) for a in range(0, len(sample.X), 16_384)])
@@ -122,15 +122,16 @@ def _pooled(u, cluster: np.ndarray, scores) -> LocalModels:
         np.add.at(coef, cluster[part], w[part, None, None] * C)
         np.add.at(intercept, cluster[part], w[part, None] * b)
     coef, intercept = coef / total[:, None, None], intercept / total[:, None]
-    mean = np.column_stack([np.bincount(cluster, w * g.mean[:, r]) / total for r in range(kind.n)])
+    means = g.mean[np.arange(len(g))]
+    mean = np.column_stack([np.bincount(cluster, w * means[:, r]) / total for r in range(kind.n)])
     if kind.are_shares:
         for edge in (0, 1):                        # a group of one class has exactly that mean
-            pure = np.column_stack([np.bincount(cluster, g.mean[:, r] != edge) == 0 for r in range(kind.n)])
+            pure = np.column_stack([np.bincount(cluster, means[:, r] != edge) == 0 for r in range(kind.n)])
             mean[pure] = edge
         std = np.sqrt(np.maximum(mean * (1 - mean), 0.0))
         single = ((mean == 0) | (mean == 1)).all(axis=1)
     else:
-        away = g.square + w[:, None] * (g.mean - mean[cluster]) ** 2
+        away = g.square[np.arange(len(g))] + w[:, None] * (means - mean[cluster]) ** 2
         square = np.column_stack([np.bincount(cluster, away[:, r]) for r in range(kind.n)])
         std, single = np.sqrt(np.maximum(square, 0.0) / total[:, None]), count == 1
     found, held = Moments(K, net.n_inputs), []
@@ -155,7 +156,8 @@ def _pooled(u, cluster: np.ndarray, scores) -> LocalModels:
     if not len(count):
         raise DataError("there are no regions to coarsen")
     return LocalModels(net, coef, intercept, count, np.bincount(cluster, g.weights), mean, std, seen.centre, seen.spread, seen.low,
-                       seen.high, np.arange(K), single, np.zeros(K, dtype=bool), local, overall, kind="coarse", total_models=K, total_rows=u.n_rows,
+                       seen.high, np.arange(K), single, np.zeros(K, dtype=bool), local, overall, kind="coarse", total_models=K,
+                       total_rows=u.n_rows,
                        rows=Rows(sample.X, sample.y, sample.weight, to[sample.model], sample.complete))
 
 

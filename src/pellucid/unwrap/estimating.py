@@ -57,7 +57,7 @@ def read_data(net, classes: np.ndarray | None, X, y, sample_weight) -> Data:
 
 
 def _columns_of_numbers(y: np.ndarray, classes: bool) -> np.ndarray:
-    return y if classes else y.reshape(len(y), -1)
+    return y if classes or y.ndim == 2 else y[:, None]
 
 
 def taken(rows: Any, index: np.ndarray):
@@ -94,6 +94,8 @@ def copied(model):
 def unwrapper_for(model, classifier: bool):
     """A new unwrapper: of the network of one that is fitted, a clone of one that is not, of a model or network."""
     if isinstance(model, UnwrapperClassifier | UnwrapperRegressor):
+        if isinstance(model, UnwrapperClassifier) != classifier:
+            raise ValueError(f"a {type(model).__name__} was given: MergedClassifier merges classifiers, MergedRegressor regressions")
         if frozen(model):
             return type(model)(getattr(model, "model_", model.network_), batch_size=model.batch_size, n_jobs=model.n_jobs)
         return copied(model)

@@ -78,6 +78,16 @@ def fine_tuned(start: Shallow, data: Data, n_classes: int, tuning: Tuning, learn
     Source    UNWRAP algorithm 2; Adam (Kingma & Ba 2015).
     """
     torch = _torch()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)                           # a layer of some units: threads would only wait for each other
+    try:
+        with torch.random.fork_rng(devices=[]):        # the caller's draws stay his
+            return _tuned(torch, start, data, n_classes, tuning, learn, held_out)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _tuned(torch, start: Shallow, data: Data, n_classes: int, tuning: Tuning, learn, held_out) -> tuple[Shallow, list[float]]:
     X, y, weight = data.X, data.y, data.weight
     scale, target = Scale.of(X, weight), Scale.of(y, weight) if n_classes == 0 else None
     module = torch.nn.Sequential(torch.nn.Linear(X.shape[1], len(start.bias)), torch.nn.ReLU(),
@@ -166,7 +176,8 @@ def as_torch(layer: Shallow, link: str, dtype: str):
     """torch.nn.Sequential(Linear, ReLU, Linear) and a Sigmoid or Softmax, in this precision."""
     torch = _torch()
     precision = getattr(torch, dtype)
-    parts = [torch.nn.Linear(*reversed(layer.hidden.shape)), torch.nn.ReLU(), torch.nn.Linear(*reversed(layer.out.shape))]
+    with torch.random.fork_rng(devices=[]):
+        parts = [torch.nn.Linear(*reversed(layer.hidden.shape)), torch.nn.ReLU(), torch.nn.Linear(*reversed(layer.out.shape))]
     for part, (W, b) in ((parts[0], (layer.hidden, layer.bias)), (parts[2], (layer.out, layer.level))):
         part.weight = torch.nn.Parameter(torch.tensor(W, dtype=precision))
         part.bias = torch.nn.Parameter(torch.tensor(b, dtype=precision))

@@ -39,6 +39,9 @@ class Groups:
     codes: np.ndarray | None
     labels: np.ndarray | None
     faces: FaceRows
+    keys: np.ndarray | None = None
+    order: np.ndarray | None = None
+    """Of groups on disk: the first hashes, ascending, and the place of each region among them."""
 
     def __len__(self) -> int:
         return len(self.count)
@@ -55,7 +58,17 @@ class Groups:
     @cached_property
     def by_hash(self) -> np.ndarray:
         """(K,) the regions in order of the first hash."""
-        return np.argsort(self.hashes[:, 0], kind="stable")
+        if self.order is None:
+            return np.argsort(self.hashes[:, 0], kind="stable")
+        number = np.empty_like(self.order)
+        number[self.order] = np.arange(len(self.order), dtype=number.dtype)
+        return number
+
+    def only(self, at: np.ndarray) -> Groups:
+        """Some of the regions, in this order."""
+        columns = {name: None if (column := getattr(self, name)) is None else column[at]
+                   for name in ("hashes", "count", "first", "weight", "mean", "square", "loss", "codes")}
+        return Groups(**columns, labels=None, faces=self.faces)
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +97,7 @@ class Groups:
 
     @cached_property
     def _sorted_keys(self) -> np.ndarray:
-        return self.hashes[self.by_hash, 0]
+        return self.hashes[self.by_hash, 0] if self.keys is None else self.keys
 
 
 def codes_at(chain: Chain, X: np.ndarray, *, outputs: bool = False, threads: int = 1) -> tuple[np.ndarray, np.ndarray, FaceRows]:

@@ -23,7 +23,8 @@ class JointImportance:
     features: d names. raw, standardised: (d + 1,) the shares, the intercept's last; they add up to 1 (all 0 where every
     coefficient is 0). raw are of the features as they are, so they change with units; standardised are of features shifted
     and scaled to mean 0 and std 1 over the rows, with the intercept that belongs to them.
-    mean, std: (d + 1,) of the coefficients over rows. positive: (d + 1,) share of the rows on which the coefficient is above 0.
+    mean, std: (d + 1,) of the coefficients over rows. positive, negative: (d + 1,) share of the rows on which the coefficient
+    is above, and below 0.
     label: the output that is spoken of. n_models, n_rows: what the shares are of; total_models, total_rows: of the unwrapping.
     """
 
@@ -33,6 +34,7 @@ class JointImportance:
     mean: np.ndarray
     std: np.ndarray
     positive: np.ndarray
+    negative: np.ndarray
     label: str
     kind: str
     n_models: int
@@ -52,7 +54,7 @@ class JointImportance:
         names = np.array([*self.features, INTERCEPT], dtype=object)
         return pd.DataFrame({"feature": names[rows], "standardised": self.standardised[rows], "raw": self.raw[rows],
                              "mean coefficient": self.mean[rows], "std of coefficient": self.std[rows],
-                             "positive on rows": self.positive[rows]})
+                             "positive on rows": self.positive[rows], "negative on rows": self.negative[rows]})
 
     def __repr__(self) -> str:
         best = ", ".join(f"{self.features[j]} {self.standardised[j]:.1%}" for j in self.order()[:3])
@@ -83,8 +85,8 @@ def joint_importance(models: LocalModels | Unwrapped, *, output: int | str | Non
     top = np.abs(far).max(axis=0, initial=0.0)
     spread = top * np.sqrt(share @ np.divide(far, top, where=top > 0, out=np.zeros_like(far)) ** 2)
     return JointImportance(models.network.feature_names, _shares(share, coef), _shares(share, scaled), average, spread, share @ (coef > 0),
-                           told.label, models.kind, len(models), int(models.count.sum()), max(models.total_models, len(models)),
-                           max(models.total_rows, int(models.count.sum())))
+                           share @ (coef < 0), told.label, models.kind, len(models), int(models.count.sum()),
+                           max(models.total_models, len(models)), max(models.total_rows, int(models.count.sum())))
 
 
 def _shares(share: np.ndarray, coef: np.ndarray) -> np.ndarray:

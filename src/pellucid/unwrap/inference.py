@@ -212,7 +212,7 @@ AFTER_NETWORK = "the clusters had no say of these rows; valid where the network 
 def _fitted(estimator, X, y, weight) -> Fitted:
     glm = estimator.glm_ if hasattr(estimator, "glm_") else Glm()
     n_classes = len(estimator.classes_) if hasattr(estimator, "classes_") else 0
-    y = y if n_classes else y.reshape(len(y), -1).astype(float)
+    y = y if n_classes or y.ndim == 2 else y[:, None]
     used = weight > 0
     X, y, weight = X[used], y[used], weight[used]
     return Fitted(X, y, weight, bool(len(weight) == 0 or np.ptp(weight) == 0), n_classes, glm)

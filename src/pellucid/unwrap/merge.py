@@ -184,7 +184,7 @@ def coarse_models(models: np.ndarray, at: np.ndarray, count: np.ndarray, most: i
     from sklearn.cluster import MiniBatchKMeans
 
     both = np.concatenate([_of_unit_variance(models), _of_unit_variance(at)], axis=1)
-    means = MiniBatchKMeans(most, batch_size=4096, n_init=1, max_iter=20, random_state=seed, reassignment_ratio=0.0)
+    means = MiniBatchKMeans(most, batch_size=4096, n_init=1, max_iter=5, random_state=seed, reassignment_ratio=0.0)
     return np.unique(means.fit_predict(both, sample_weight=count), return_inverse=True)[1]
 
 

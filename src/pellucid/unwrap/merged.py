@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -10,15 +10,17 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph.network import apply_link
+from .batches import as_batches
 from .estimating import Data, copied, frozen, n_rows, read_data, seed_of, split, taken, unwrapped_data, unwrapper_for
 from .glm import PENALTIES, Glm, refit_linear, refit_logistic
 from .inference import AFTER_MERGING, AFTER_NETWORK, Inference, inference
 from .merge import Scale
-from .merged_models import merged_models
+from .merged_models import merged_models, merged_summary
 from .model_of import need_sklearn
 from .models import LocalModels, Rows
 from .partition import Partition, partition, visit, without_models
 from .responses import responses_of
+from .summary import GOOD, Summary
 from .unwrapping import chosen
 
 need_sklearn()
@@ -98,6 +100,15 @@ class _Merged(BaseEstimator):
         keep = chosen(self.n_clusters_, top, index)
         return merged_models(self.network_, self.coef_, self.intercept_, self.rows_, keep, self._responses, tuple(scores))
 
+    def summary(self, top: int | None = None, by: str = "count", *, expected: Mapping[str, int] | None = None,
+                good: float = GOOD) -> Summary:
+        """The table of the merged models (UNWRAP Table 6): as of an unwrapper, on the rows that they were refitted on.
+
+        Its performance is that of the merged models together.
+        """
+        models = self.local_models()
+        return merged_summary(models, self._responses, self._logits, self.unwrapper_.exactness_, top, by, expected, good)
+
     @property
     def _responses(self):
         return responses_of(self.network_, self.classes_ if self._is_classifier else None)
@@ -163,6 +174,9 @@ class _Merged(BaseEstimator):
 
     def _read(self, X, y, sample_weight) -> tuple[Data, np.ndarray, np.ndarray]:
         """(rows, those that find the clusters, those that the models are fitted on); the unwrapper is fitted on the way."""
+        if X is not None and not hasattr(X, "tocsr") and as_batches(X, y, sample_weight, 1) is not None:
+            raise DataError("merging wants the rows in memory: it refits models on them.\n"
+                            "  To go on       fit on a sample; the merged models then take any row")
         unwrapper = unwrapper_for(self.model, self._is_classifier)
         if self.refit_on == "all":
             self.unwrapper_ = unwrapper.fit(X, y, sample_weight=sample_weight)
@@ -204,7 +218,7 @@ class _Merged(BaseEstimator):
             raise ValueError(f"n_clusters={self.n_clusters!r}: at least one cluster is needed")
         for name in ("validation", "holdout"):
             value = getattr(self, name)
-            if not (name == "validation" and isinstance(value, Integral) and value > 1) and not 0 < value < 1:
+            if not (name == "validation" and isinstance(value, Integral) and int(value) > 1) and not 0 < float(value) < 1:
                 raise ValueError(f"{name}={value!r}; it is a share of the rows, between 0 and 1"
                                  + (", or a number of folds, from 2" if name == "validation" else ""))
 

@@ -43,11 +43,18 @@ def fitted(model: Any, X: Any, y: Any, sample_weight) -> Any:
         X = nw.from_native(X, eager_only=True).to_pandas()
     fresh = clone(model)
     if sample_weight is None:
-        return fresh.fit(X, y)
+        return _decides(fresh.fit(X, y))
     if not has_fit_parameter(fresh, "sample_weight"):
         raise DataError(f"sample_weight was given, and {type(fresh).__name__}.fit takes none: fit the model first and pass it fitted; "
                         "weights then count in the tables")
-    return fresh.fit(X, y, sample_weight=sample_weight)
+    return _decides(fresh.fit(X, y, sample_weight=sample_weight))
+
+
+def _decides(model: Any) -> Any:
+    classes = getattr(model, "classes_", None)
+    if classes is not None and len(classes) == 1:
+        raise DataError(f"y holds 1 class only ({classes[0]}), so there is nothing to decide: rows of two classes at least are needed")
+    return model
 
 
 def network_of(model: Any, X: Any) -> Network:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..graph import Network
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +29,7 @@ class Rows:
     complete: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalModels:
     """K local linear models y = coef x + intercept, largest first, each with the rows it holds for (UNWRAP 2.3, 4).
 
@@ -71,3 +75,40 @@ class LocalModels:
 
     def __len__(self) -> int:
         return len(self.count)
+
+    def contrast(self, first: int | str, second: int | str) -> tuple[np.ndarray, np.ndarray]:
+        """(coef (K, d), intercept (K,)) of output `first` minus output `second`: what decides between two classes."""
+        a, b = (self._output(o) for o in (first, second))
+        return self.coef[:, a] - self.coef[:, b], self.intercept[:, a] - self.intercept[:, b]
+
+    def to_frame(self, output: int | str | None = None) -> pd.DataFrame:
+        """A row a model: its rows, intercept and weights, of one output or of all (output: number or name of a logit)."""
+        import pandas as pd
+
+        names = self.network.output_names
+        chosen = range(len(names)) if output is None else [self._output(output)]
+        columns: dict[str, np.ndarray] = {"count": self.count}
+        for o in chosen:
+            tail = f" of {names[o]}" if len(chosen) > 1 else ""
+            columns[f"intercept{tail}"] = self.intercept[:, o]
+            columns |= {f"{feature}{tail}": self.coef[:, o, j] for j, feature in enumerate(self.network.feature_names)}
+        return pd.DataFrame(columns, index=pd.Index(self.origin, name="region"))
+
+    def _output(self, output: int | str) -> int:
+        names = self.network.output_names
+        if isinstance(output, str):
+            if output not in names:
+                raise KeyError(f"no output is called '{output}'; there are: {', '.join(names)}")
+            return names.index(output)
+        if not -len(names) <= output < len(names):
+            raise IndexError(f"output {output}: there are {len(names)}")
+        return output % len(names)
+
+    def __repr__(self) -> str:
+        whole = "" if self.total_models == len(self) else f" of {self.total_models:,}"
+        return f"LocalModels({len(self):,}{whole} {self.kind} models, {self.network.n_inputs} features, {self.coef.shape[1]} outputs)"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(repr(self))}</p>{self.to_frame().head(20).to_html()}"

@@ -193,7 +193,7 @@ def _solve(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kept = values > 1e-12 * top
     inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
     x = np.einsum("bij,bj,bkj,bk->bi", vectors, inverse, vectors, b, optimize=True)
-    return x * scale, kept.all(axis=1)
+    return x * scale, np.asarray(kept.all(axis=1))
 
 
 def _descend(A: np.ndarray, b: np.ndarray, x: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,4 +216,4 @@ def _descend(A: np.ndarray, b: np.ndarray, x: np.ndarray, strength: np.ndarray) 
             np.maximum(largest, np.abs(move) * scale[:, j], out=largest)
         if (largest <= 1e-9 * (1e-300 + np.abs(x * scale).max(axis=1))).all():
             return x, np.ones(len(x), dtype=bool)
-    return x, largest <= 1e-5 * (1e-300 + np.abs(x * scale).max(axis=1))
+    return x, np.asarray(largest <= 1e-5 * (1e-300 + np.abs(x * scale).max(axis=1)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..tolerance import NEIGHBOURS_AT_FIRST
+from ..tolerance import GROUPED_MODELS, NEIGHBOURS_AT_FIRST
 from .merge import MergeTree, Scale, absorb_small, coarse_models, cut, first_neighbors, merge_tree
 
 CHUNK = 8192
@@ -32,7 +32,7 @@ class Visited:
         return len(self.region)
 
 
-def visit(X: np.ndarray, y: np.ndarray | None, region: np.ndarray, coef: np.ndarray, intercept: np.ndarray, *, scale: Scale,
+def visit(X: np.ndarray, y: np.ndarray, region: np.ndarray, coef: np.ndarray, intercept: np.ndarray, *, scale: Scale,
             n_classes: int = 0, n_neighbors: int | float | None = None, max_models: int = 10_000, seed: int = 0) -> Visited:
     """Algorithm 1, steps 1 to 3, for rows X (n, d) of the regions region (n,), whose models are coef[region], intercept[region].
 
@@ -49,7 +49,7 @@ def visit(X: np.ndarray, y: np.ndarray | None, region: np.ndarray, coef: np.ndar
     leaf = np.arange(len(number))
     at = centre
     if len(number) > max_models:
-        leaf = coarse_models(models, centre, count, max(1, max_models // 2), seed)
+        leaf = coarse_models(models, centre, count, max(1, min(max_models // 2, GROUPED_MODELS)), seed)
         models, at = _means(leaf, count, models), _means(leaf, count, centre)
     tree = merge_tree(models, at, first_neighbors(len(models), n_neighbors))
     return Visited(number, count, centre, classes, leaf, tree, scale)
@@ -85,8 +85,11 @@ class Partition:
         """(n,) cluster by the T nearest centres, each with the weight of its nearness (UNWRAP 5.1: a new row stands for its region)."""
         from sklearn.neighbors import KNeighborsClassifier
 
-        T = max(1, min(self.models.tree.n_neighbors, NEIGHBOURS_AT_FIRST, len(self.models)))
-        vote = KNeighborsClassifier(T, weights="distance").fit(self.models.centre, self.cluster)
+        leaf, first = np.unique(self.models.leaf, return_index=True)             # models that were grouped vote as one
+        centre = self.models.centre if len(leaf) == len(self.models) else _means(self.models.leaf, self.models.count, self.models.centre)
+        of_leaf = self.cluster if len(leaf) == len(self.models) else self.cluster[first]
+        T = max(1, min(self.models.tree.n_neighbors, NEIGHBOURS_AT_FIRST, len(centre)))
+        vote = KNeighborsClassifier(T, weights="distance").fit(centre, of_leaf)
         Z = self.models.scale.inwards(X)
         return np.concatenate([vote.predict(Z[i:i + CHUNK]) for i in range(0, len(Z), CHUNK)]).astype(np.intp)
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..geometry.frames import column_names
+from ..geometry.frames import column_names, is_frame
 from ..graph import Network
-from ..graph.network import in_order
+from ..graph.rows import in_order
 
 BATCH_ROWS = 65_536
 WHOLE_BYTES = 64 << 20
@@ -54,12 +54,17 @@ def _numbers(rows: np.ndarray) -> np.ndarray:
         raise DataError(f"the rows hold what is no number ({e}): encode text first, or give a frame to a model of categories") from e
 
 
+def plain(X: Any) -> Any:
+    """What says that it is an array, as a numpy array; all else, frames among them, as it is."""
+    return np.asarray(X) if hasattr(X, "__array__") and not is_frame(X) else X
+
+
 class MemoryRows:
     """n rows, by position: `batch(a, b)`, `take(index)`, `whole()`, each float64 (., d)."""
 
     def __init__(self, net: Network, X):
-        self.net, self.data, self.is_frame = net, X, column_names(X) is not None
-        self.n = _length(X)
+        self.is_frame = column_names(X) is not None
+        self.net, self.data, self.n = net, X, _length(X)
         if not self.is_frame:
             self.data = as_inputs(net, X)
         elif self.n * net.n_inputs * 8 <= WHOLE_BYTES:

@@ -8,10 +8,12 @@ and of exactly the rows that are in them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,40 @@ from ..errors import FileFormatError
 
 VERSION = 1
 COLUMNS = ("hashes", "count", "first", "weight", "mean", "square", "loss", "codes")
-PART_BYTES = 48 << 20
+PART_BYTES = 32 << 20
+SLICES = 256
+"""Parts of the range of hashes whose borders every run knows, so that runs can be merged a part at a time."""
 
 Columns = dict[str, np.ndarray | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run on disk. cuts: (SLICES + 1,) first row of each part of the range of hashes. bytes: of all columns."""
+
+    folder: Path
+    cuts: np.ndarray
+    bytes: int
+
+    def read(self, start: int, stop: int) -> Columns:
+        """The rows of some slices. By reading, not by mapping: mapped pages count as memory of the process."""
+        a, b = int(self.cuts[start]), int(self.cuts[stop])
+        return {key: _rows(path, a, b) if (path := self.folder / f"{key}.npy").is_file() else None for key in COLUMNS}
+
+
+def _rows(path: Path, a: int, b: int) -> np.ndarray:
+    """Rows a to b of a .npy file."""
+    with open(path, "rb") as file:
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else np.lib.format.read_array_header_2_0(file)
+        width = int(np.prod(shape[1:], dtype=np.int64))
+        file.seek(file.tell() + a * width * dtype.itemsize)
+        return np.fromfile(file, dtype, (b - a) * width).reshape(b - a, *shape[1:])
+
+
+def borders() -> np.ndarray:
+    """(SLICES - 1,) the first hashes of the slices but the first."""
+    return np.array([2**64 * p // SLICES for p in range(1, SLICES)], dtype=np.uint64)
 
 
 def write_run(folder: Path, name: str, columns: Columns) -> None:
@@ -33,10 +66,12 @@ def write_run(folder: Path, name: str, columns: Columns) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(folder / name, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for key, column in columns.items():
+    keys = columns["hashes"][order, 0]
+    cuts = np.concatenate([[0], np.searchsorted(keys, borders()), [len(keys)]])
+    for key, column in {**columns, "cuts": cuts}.items():
         if column is not None:
             with open(temporary / f"{key}.npy", "wb") as file:
-                np.save(file, column[order])
+                np.save(file, cuts if key == "cuts" else column[order])
                 file.flush()
                 os.fsync(file.fileno())
     os.replace(temporary, folder / name)
@@ -65,24 +100,23 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def read_run(folder: Path, name: str) -> Columns:
-    """Columns as memory maps."""
-    return {key: np.load(path, mmap_mode="r") if (path := folder / name / f"{key}.npy").is_file() else None for key in COLUMNS}
+def read_run(folder: Path, name: str) -> Run:
+    """A run by its name. FileFormatError where it is gone."""
+    path = folder / name
+    try:
+        return Run(path, np.load(path / "cuts.npy"), sum(f.stat().st_size for f in path.iterdir()))
+    except (OSError, ValueError) as e:
+        raise FileFormatError(f"{path} cannot be read ({e}): begin anew in another folder") from e
 
 
-def run_bytes(columns: Columns) -> int:
-    return sum(c.nbytes for c in columns.values() if c is not None)
-
-
-def merged(runs: list[Columns]) -> Iterator[Columns]:
+def merged(runs: list[Run]) -> Iterator[Columns]:
     """The runs added up, in order of hash, a part of the range of hashes at a time."""
-    parts = max(1, sum(map(run_bytes, runs)) // PART_BYTES)
-    edges = [int(e) for e in np.linspace(0, 2**64, parts + 1)[1:-1]] if parts > 1 else []
-    cuts = [np.concatenate([[0], np.searchsorted(r["hashes"][:, 0], np.array(edges, dtype=np.uint64)), [len(r["hashes"])]]) for r in runs]
-    for p in range(parts):
-        pieces = [{key: None if c is None else np.array(c[cut[p]:cut[p + 1]]) for key, c in r.items()}
-                  for r, cut in zip(runs, cuts, strict=True)]
+    parts = int(min(SLICES, max(1, sum(r.bytes for r in runs) // PART_BYTES)))
+    edges = [SLICES * p // parts for p in range(parts + 1)]
+    for a, b in itertools.pairwise(edges):
+        pieces = [run.read(a, b) for run in runs]
         whole = {key: None if pieces[0][key] is None else np.concatenate([piece[key] for piece in pieces]) for key in COLUMNS}
+        del pieces
         if len(whole["hashes"]):
             yield _added(whole)
 
@@ -116,33 +150,57 @@ def _added(c: Columns) -> Columns:
     return out
 
 
-def collect(runs: list[Columns], folder: Path | None) -> Columns:
-    """All of `merged` as one: in memory, or as memory maps of files in `folder`, in order of size, then of the first row."""
-    if folder is None:
-        parts = list(merged(runs))
-        return {key: None if parts[0][key] is None else np.concatenate([p[key] for p in parts]) for key in COLUMNS}
-    folder.mkdir(parents=True, exist_ok=True)
-    shapes, n = {}, 0
+@dataclass(frozen=True, eq=False)
+class OnDisk:
+    """A column that lies in a file, asked for by region: entry k is that at order[k]. Nothing is read but what is asked for."""
+
+    column: np.ndarray
+    order: np.ndarray
+
+    def __getitem__(self, regions) -> np.ndarray:
+        return np.array(self.column[self.order[regions]])
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+def in_memory(runs: list[Run]) -> Columns:
+    """All of `merged` as one, in order of hash."""
+    parts = list(merged(runs))
+    return {key: None if parts[0][key] is None else np.concatenate([p[key] for p in parts]) for key in COLUMNS}
+
+
+def on_disk(runs: list[Run], folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """(columns in order of size, then of the first row; hashes in their own order; place of each region in that order).
+
+    In memory are the counts, the weights and that order: 12 bytes a region, 20 with weights.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shapes: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    n = 0
     with contextlib.ExitStack() as opened:
         files = {}
         for part in merged(runs):
+            part["keys"] = np.ascontiguousarray(part["hashes"][:, 0])
             for key, column in part.items():
                 if column is not None:
                     if key not in files:
-                        files[key] = opened.enter_context(open(folder / f"{key}.raw", "wb"))
+                        files[key] = opened.enter_context(open(folder / key, "wb"))
                         shapes[key] = column.dtype, column.shape[1:]
                     column.tofile(files[key])
-            n += len(part["count"])
-    raw = {key: np.memmap(folder / f"{key}.raw", dtype, "r", shape=(n, *shape)) for key, (dtype, shape) in shapes.items()}
-    order = np.lexsort((np.array(raw["first"]), -np.array(raw["count"])))
-    out: Columns = dict.fromkeys(COLUMNS)
-    for key in list(raw):
-        column = raw.pop(key)
-        with open(folder / f"{key}.sorted", "wb") as file:
-            for a in range(0, n, 1 << 20):
-                column[order[a:a + (1 << 20)]].tofile(file)
-        shape = column.shape
-        del column
-        os.unlink(folder / f"{key}.raw")
-        out[key] = np.memmap(folder / f"{key}.sorted", shapes[key][0], "r", shape=shape)
-    return out
+            n += len(part["keys"])
+    count, first = (np.fromfile(folder / key, dtype=np.int64) for key in ("count", "first"))
+    if n and max(count.max(), first.max()) < 2**31:
+        count, first = count.astype(np.int32), first.astype(np.int32)
+    order = np.lexsort((first, -count)).astype(np.int32 if n < 2**31 else np.int64)
+    del first
+    columns: dict[str, Any] = dict.fromkeys(COLUMNS)
+    for key in shapes:
+        if key not in ("keys", "count", "weight"):
+            dtype, shape = shapes[key]
+            columns[key] = OnDisk(np.memmap(folder / key, dtype, "r", shape=(n, *shape)), order)
+    columns["count"] = count[order].astype(np.int64)
+    if "weight" in shapes:
+        columns["weight"] = np.fromfile(folder / "weight", dtype=np.float64)[order]
+    return columns, np.memmap(folder / "keys", np.uint64, "r", shape=(n,)), order

@@ -26,13 +26,13 @@ from .groups import Groups, Table, codes_at, largest_first
 from .models import Rows
 from .native import maps_of
 from .responses import Responses
-from .rows import as_inputs
-from .runs import collect, read_manifest, read_run, run_bytes, write_manifest, write_run
+from .rows import MemoryRows, as_inputs
+from .runs import in_memory, on_disk, read_manifest, read_run, write_manifest, write_run
 from .sample import Sample, sample_rows
 from .scores import local_scores, squared_errors
 from .unwrapping import Exactness
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 128 << 20
 """Table of codes in memory, by default; beyond, it goes to disk."""
 
 CHECKPOINT_SECONDS = 20.0
@@ -68,6 +68,19 @@ class StreamedUnwrapping:
     def n_rows(self) -> int:
         return self.kept.seen
 
+    @property
+    def data(self) -> MemoryRows:
+        """The sample: what merging, say, is fitted on. So are y and weight."""
+        return MemoryRows(self.network, self.kept.X)
+
+    @property
+    def y(self) -> np.ndarray | None:
+        return self.kept.y
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        return self.kept.weight
+
     def codes(self, index: np.ndarray) -> np.ndarray:
         """(k, words) packed canonical codes of regions."""
         return np.asarray(self.groups.codes[index])
@@ -77,6 +90,13 @@ class StreamedUnwrapping:
         """A uniform sample of the rows, each with its region."""
         s = self.kept
         return Rows(s.X, s.y, s.weight, self.groups.find(codes_at(self.chain, s.X, threads=self.threads)[0]), s.complete)
+
+    def sample_of(self, at: np.ndarray) -> Rows:
+        """The same; rows of the regions `at` with their place in it, the others with -1. Looks at these regions only."""
+        s = self.kept
+        codes = codes_at(self.chain, s.X, threads=self.threads)[0] if len(at) else None
+        model = np.full(len(s.X), -1, dtype=np.int64) if codes is None else self.groups.only(at).find(codes)
+        return Rows(s.X, s.y, s.weight, model, s.complete)
 
     def evidence(self, at: np.ndarray, local: bool) -> Evidence:
         """What the rows of these regions are like: all rows, read once more; of a source that cannot be read again, the sample's."""
@@ -92,8 +112,7 @@ class StreamedUnwrapping:
     def _read_again(self, at: np.ndarray, found: Moments | None, local: bool) -> np.ndarray | None:
         """Fill the moments, where they are wanted; the local scores, where they are."""
         groups, kind, K = self.groups, self.kind, len(at)
-        position = np.full(len(groups) + 1, -1, dtype=np.int64)
-        position[at] = np.arange(K)
+        wanted = groups.only(at)
         score = None
         held: list[tuple[np.ndarray, ...]] | None = None
         if local and not kind.are_shares:
@@ -107,7 +126,7 @@ class StreamedUnwrapping:
         again = self.source.again and not self.kept.complete
         for X, y, w in self._anew() if again else [(self.kept.X, self.kept.y, self.kept.weight)]:
             codes, outputs, _ = codes_at(self.chain, X, outputs=held is not None and (is_small or not again), threads=self.threads)
-            place = position[groups.find(codes)]
+            place = wanted.find(codes)
             rows = np.argsort(place, kind="stable")
             rows = rows[place[rows] >= 0]
             if found is not None:
@@ -117,7 +136,7 @@ class StreamedUnwrapping:
         if held is not None and again and not is_small:
             s = self.kept
             codes, outputs, _ = codes_at(self.chain, s.X, outputs=True, threads=self.threads)
-            place = position[groups.find(codes)]
+            place = wanted.find(codes)
             rows = np.flatnonzero(place >= 0)
             held.append((place[rows], outputs[rows], s.y[rows], s.weight[rows]))
         if held is not None:
@@ -319,9 +338,12 @@ class _Run:
                 write_run(self.folder.path, "last", self.table.take())
             extra = ["last"] if self.table is not None and (self.folder.path / "last").is_dir() else []
             runs = [read_run(self.folder.path, name) for name in [*s.runs, *extra]]
-            is_large = sum(map(run_bytes, runs)) > self.max_bytes
-            columns = collect(runs, self.folder.path / "merged" if is_large else None)
-            groups = Groups(**columns, labels=None, faces=faces) if is_large else largest_first(columns, None, faces)
+            is_large = sum(r.bytes for r in runs) > self.max_bytes
+            if is_large:
+                columns, keys, order = on_disk(runs, self.folder.path / "merged")
+                groups = Groups(**columns, labels=None, faces=faces, keys=keys, order=order)
+            else:
+                groups = largest_first(in_memory(runs), None, faces)
             if extra:
                 shutil.rmtree(self.folder.path / "last", ignore_errors=True)
         else:

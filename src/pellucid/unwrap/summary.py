@@ -81,8 +81,9 @@ class Summary:
         columns: dict[str, Any] = {"Count": self.count}
         columns |= {f"Response Mean{s}": self.response_mean[:, r] for r, s in enumerate(of)}
         columns |= {f"Response Std{s}": self.response_std[:, r] for r, s in enumerate(of)}
+        single = "Single Class" if self.metric == "AUC" else "Single Row"
         columns |= {f"Local {self.metric}": self.local_score, f"Global {self.metric}": self.global_score, "Coverage": self.coverage,
-                    "Single Class" if self.metric == "AUC" else "Single Row": self.single_class, "Trivial": self.trivial, "Extrapolation": self.extrapolation}
+                    single: self.single_class, "Trivial": self.trivial, "Extrapolation": self.extrapolation}
         return pd.DataFrame(columns, index=pd.Index(self.region, name="region"))
 
     def __repr__(self) -> str:
@@ -107,7 +108,7 @@ def summary(u, top: int | None, by: str, *, unseen: float | None, expected: Mapp
     everything = np.arange(len(g))
     at = chosen(len(g), top if by == "count" else None, None)
     local = u.local_scores(at)
-    sample = u.sample
+    sample = u.sample_of(at[:0])
     weight = None if g.weight is None else sample.weight
     notes = []
     few = max(1, GLOBAL_PAIRS // max(1, len(sample.X) * kind.n))

@@ -23,7 +23,7 @@ from .models import LocalModels
 from .native import maps_of
 from .region_model import RegionModel, region_model
 from .responses import as_values, class_numbers, classes_for, responses_of
-from .rows import MemoryRows, as_inputs, batch_rows
+from .rows import MemoryRows, as_inputs, batch_rows, plain
 from .stream import StreamedUnwrapping, reader, unwrap_batches
 from .summary import GOOD, Summary, summary
 from .unwrapping import CHUNK, Unwrapping, chosen, coefficients, local_models, unwrap
@@ -48,6 +48,7 @@ class _Unwrapper(BaseEstimator):
         _refuse_sparse(X)
         if X is None:
             raise DataError("X is None: rows are needed")
+        X = plain(X)
         source = as_batches(X, y, sample_weight, batch_rows(self.batch_size, 32))
         if source is not None:
             return self._fit_batches(source, progress, checkpoint, max_bytes)
@@ -63,7 +64,7 @@ class _Unwrapper(BaseEstimator):
         weight = _weights(sample_weight, len(data))
         self._know_classes(net, model, y)
         values = self._read_y(net, y, len(data))
-        self._note_columns(column_names(X), net)
+        self._note_columns(X, net)
         found = unwrap(net, data, values, weight, responses_of(net, getattr(self, "classes_", None)),
                        step=batch_rows(self.batch_size, net.n_inputs), threads=self._threads, progress=progress)
         return self._hold(net, found)
@@ -80,7 +81,7 @@ class _Unwrapper(BaseEstimator):
             self.model_ = model = getattr(model, "estimator", model) if type(model).__name__ == "FrozenEstimator" else model
         net = self._as_task(network_of(model, X))
         self._know_classes(net, model, y)
-        self._note_columns(column_names(X), net)
+        self._note_columns(X, net)
         found, is_whole = unwrap_batches(net, source, reader(net, lambda y, n: self._read_y(net, y, n)),
                                          responses_of(net, getattr(self, "classes_", None)), step=batch_rows(self.batch_size, net.n_inputs),
                                          threads=self._threads, checkpoint=checkpoint, max_bytes=max_bytes, progress=progress)
@@ -94,9 +95,11 @@ class _Unwrapper(BaseEstimator):
         self.n_regions_, self.exactness_ = len(found.groups), found.exactness
         return self
 
-    def _note_columns(self, names: tuple[str, ...] | None, net: Network) -> None:
+    def _note_columns(self, X, net: Network) -> None:
+        names = column_names(X)
         self.n_features_in_ = net.n_inputs if names is None else len(names)
-        if names is not None:
+        own = names if hasattr(X, "column_names") else getattr(X, "columns", ())
+        if names is not None and all(isinstance(c, str) for c in own):
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
@@ -109,6 +112,7 @@ class _Unwrapper(BaseEstimator):
         """X as the network's inputs."""
         check_is_fitted(self, "unwrapping_")
         _refuse_sparse(X)
+        X = plain(X)
         if not is_frame(X):
             shape = np.shape(X)
             width = int(np.prod(shape[1:])) if len(shape) > 1 else None
@@ -301,9 +305,9 @@ def _refuse_sparse(X) -> None:
 def _weights(sample_weight, n: int) -> np.ndarray | None:
     if sample_weight is None:
         return None
-    if np.ndim(sample_weight) == 0:
-        return np.full(n, float(sample_weight))
-    w = np.ascontiguousarray(sample_weight.to_numpy() if hasattr(sample_weight, "to_numpy") else sample_weight, dtype=np.float64)
+    w = np.ascontiguousarray(sample_weight.to_numpy() if hasattr(sample_weight, "to_numpy") else plain(sample_weight), dtype=np.float64)
+    if w.size == 1 and n > 1:
+        w = np.full(n, float(w.ravel()[0]))
     if w.ndim != 1:
         raise DataError("Sample weights must be 1D array or scalar")
     if len(w) != n:

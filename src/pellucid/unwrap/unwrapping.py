@@ -89,6 +89,12 @@ class Unwrapping:
         weight = np.ones(len(self.data)) if self.weight is None else self.weight
         return Rows(self.data.whole(), self.y, weight, self.groups.labels)
 
+    def sample_of(self, at: np.ndarray) -> Rows:
+        """All rows; those of the regions `at` with their place in it, the others with -1."""
+        position = np.full(len(self.groups), -1, dtype=np.int64)
+        position[at] = np.arange(len(at))
+        return replace(self.sample, model=position[self.groups.labels])
+
     def evidence(self, at: np.ndarray, local: bool) -> Evidence:
         """What the rows of these regions are like."""
         rows, place = self.rows_of(at)
@@ -172,17 +178,15 @@ def local_models(u: Unwrapping | StreamedUnwrapping, *, top: int | None = None, 
                  scores: Sequence[str] = ("local",)) -> LocalModels:
     """The local linear models of all regions, of the `top` largest or of those in `index`, with the rows of their own."""
     at = chosen(len(u.groups), top, index)
-    codes, g, rows = u.codes(at), u.groups, u.sample
+    codes, g, rows = u.codes(at), u.groups, u.sample_of(at)
     coef, intercept = maps_of(u.chain, codes, threads=u.threads)
     seen = u.evidence(at, "local" in scores)
-    position = np.full(len(g) + 1, -1, dtype=np.int64)               # the last one is for rows of no region
-    position[at] = np.arange(len(at))
     overall = global_scores(u.kind, coef, intercept, rows.X, rows.y, None if g.weight is None else rows.weight,
                             threads=u.threads) if "global" in scores else None
     return LocalModels(u.network, coef, intercept, np.asarray(g.count[at]), np.asarray(g.weights[at]), np.asarray(g.mean[at]),
                        spread_of(g, at, u.kind), seen.centre, seen.spread, seen.low, seen.high, at, is_single_class(g, at, u.kind),
                        is_trivial(u.chain, codes), seen.local_score, overall, total_models=len(g), total_rows=u.n_rows,
-                       rows=replace(rows, model=position[rows.model]), codes=codes)
+                       rows=rows, codes=codes)
 
 
 def chosen(K: int, top: int | None, index) -> np.ndarray:

@@ -109,6 +109,8 @@ def _no_answer(rows: Fitted, keep: np.ndarray) -> str:
         return "there is no row"
     if rows.n_classes and len(np.unique(rows.y)) == 1:
         return "all rows are of one class"
+    if len(np.unique(rows.y)) > 2 and rows.n_classes and not rows.plain:
+        return "with weights there are no Wald tests of more than two classes; method='bootstrap' takes weights"
     if n <= p:
         return f"{n} rows are too few for {p} coefficients: no degree of freedom is left"
     return ""

@@ -1,0 +1,126 @@
+"""No point of a set gives a value outside its bounds: every op, method, norm and dtype; small and huge sets."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bounding.sets import around, mlp, outside, points  # noqa: E402
+from laws.test_ops import CASES  # noqa: E402
+
+import pellucid as pel  # noqa: E402
+from pellucid.ops.relu import ReLU  # noqa: E402
+from pellucid.ops.tanh import Tanh  # noqa: E402
+
+METHODS = ("interval", "crown-interval", "crown", "forward", "forward+crown", "alpha-crown", "best")
+SIZES = (0.0, 1e-300, 1e-30, 1e-9, 1e-3, 0.3, 3.0, 1e4)
+
+
+def _check(net, x, eps, p, method, dtype, rng, n=64, **options):
+    y = net(points(x, eps, p, n, rng).reshape(-1, x.shape[1])).reshape(len(x), n, -1)
+    found = pel.bounds(net, pel.Ball(x, eps, p, clip=None), method=method, dtype=dtype, **options)
+    assert outside(found, y) <= 0, (method, dtype, p, eps)
+    return found
+
+
+@pytest.mark.parametrize("cls", sorted(CASES, key=lambda c: c.__name__), ids=lambda c: c.__name__)
+def test_values_lie_inside_for_every_op_and_method(cls):
+    rng = np.random.default_rng(0)
+    cases = list(CASES[cls](rng))
+    for k, (op, *shapes) in enumerate(cases):
+        net, x = around(op, shapes, rng), rng.normal(size=(2, 3))
+        x[0] = 0.0
+        for j, method in enumerate(METHODS[:-2]):
+            p = (math.inf, 2, 1)[(j + k) % 3]
+            eps = SIZES[(3 * j + k) % len(SIZES)]
+            found = _check(net, x, eps, p, method, ("float64", "float32")[(j + k) % 2], rng)
+            assert bool(found.lower.isfinite().all())
+        _check(net, x, 0.3, math.inf, "alpha-crown", "float64", rng, iterations=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", sorted(CASES, key=lambda c: c.__name__), ids=lambda c: c.__name__)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_lie_inside_a_million_times(cls, dtype):
+    """Over all ops: several 1e7 (network, set, point) triples; the worst points are looked for by gradient too."""
+    rng = np.random.default_rng(1)
+    for op, *shapes in CASES[cls](rng):
+        for d in (1, 4):
+            net, x = around(op, shapes, rng, d=d), rng.normal(size=(3, d))
+            for p in (math.inf, 2, 1):
+                for eps in SIZES:
+                    for method in METHODS[:-2]:
+                        _check(net, x, eps, p, method, dtype, rng, n=256)
+            for method in METHODS:
+                found = pel.bounds(net, pel.Ball(x, 0.5, clip=None), method=method, dtype=dtype, iterations=3)
+                assert outside(found, net(_ascended(net, x, 0.5).reshape(-1, d)).reshape(3, -1, 2)) <= 0
+
+
+def _ascended(net, x, eps, steps=40):
+    """(n, 32, d) points of max-norm balls that push outputs up and down, by signed gradients."""
+    start = np.repeat(x[:, None], 32, axis=1)
+    at = torch.tensor(start + eps * np.random.default_rng(2).uniform(-1, 1, start.shape), requires_grad=True)
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(16)[None, :, None]
+    low, high = torch.tensor(start - eps), torch.tensor(start + eps)
+    for _ in range(steps):
+        y = net.graph(at.reshape(-1, *net.input_shape)).reshape(*at.shape[:2], -1)
+        (g,) = torch.autograd.grad((signs * y).sum(), at)
+        at = (at + eps / 8 * g.sign()).clamp(low, high).detach().requires_grad_()
+    return at.detach().numpy()
+
+
+@pytest.mark.parametrize("act", [ReLU, Tanh])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_degenerate_networks(act, method, dtype):
+    rng = np.random.default_rng(3)
+    for sizes in ([1, 1, 1], [2, 3], [1, 1], [3, 1, 4, 1, 2], [2, 8, 8, 1]):
+        for zero in (True, False):
+            net = mlp(sizes, rng, act, zero_bias=zero)
+            x = np.concatenate([np.zeros((1, sizes[0])), rng.normal(size=(1, sizes[0]))])
+            _check(net, x, 0.7, math.inf, method, dtype, rng, iterations=3)
+
+
+def test_huge_weights_overflow_to_no_bound():
+    rng = np.random.default_rng(4)
+    net = mlp([2, 6, 6, 6, 1], rng, scale=1e100)
+    for method in METHODS[:-2]:
+        found = pel.bounds(net, pel.Ball(np.zeros(2), 1.0, clip=None), method=method, dtype="float32")
+        assert not bool(found.lower.isnan().any() | found.upper.isnan().any())
+        assert bool((found.lower <= found.upper).all())
+        assert found.certificate.figures["unbounded"] > 0
+
+
+def test_weights_that_float32_loses_count():
+    rng = np.random.default_rng(5)
+    net = mlp([3, 6, 2], rng, scale=1e-42)
+    for method in METHODS[:-2]:
+        _check(net, rng.normal(size=(2, 3)), 1.0, math.inf, method, "float32", rng)
+
+
+def test_rows_that_float32_does_not_hold():
+    rng = np.random.default_rng(6)
+    net = mlp([3, 8, 2], rng)
+    c = np.array([[1.0 + 1e-12, -1.0 + 1e-10], [1e-50, 1.0]])
+    x = rng.normal(size=(1, 3))
+    y = net(points(x, 0.2, math.inf, 200, rng)[0]) @ c.T
+    for method in METHODS[:-2]:
+        found = pel.bounds(net, pel.Ball(x, 0.2, clip=None), method=method, spec=c, dtype="float32")
+        assert outside(found, y[None]) <= 0
+
+
+@pytest.mark.parametrize("method", ["interval", "crown", "forward", "best"])
+def test_exact_maxima_lie_inside(method):
+    rng = np.random.default_rng(7)
+    for k in range(10):
+        net = mlp([3, 5 + k % 3, 4, 2], rng, zero_bias=k % 2 == 0)
+        box = pel.Box.around(rng.normal(size=3), 0.8)
+        found = pel.bounds(net, box, method=method, iterations=5)
+        for s in range(2):
+            high, low = pel.maximise(net, s, box), pel.minimise(net, s, box)
+            assert float(found.lower[0, s]) <= low.value + 1e-9 * (1 + abs(low.value))
+            assert float(found.upper[0, s]) >= high.value - 1e-9 * (1 + abs(high.value))
