@@ -74,11 +74,11 @@ class StreamedUnwrapping:
         return MemoryRows(self.network, self.kept.X)
 
     @property
-    def y(self) -> np.ndarray:
+    def y(self) -> np.ndarray | None:
         return self.kept.y
 
     @property
-    def weight(self) -> np.ndarray:
+    def weight(self) -> np.ndarray | None:
         return self.kept.weight
 
     def codes(self, index: np.ndarray) -> np.ndarray:
