@@ -32,13 +32,14 @@ def interval(step: Step, ins: list[Bounds], inputs: InputSet | None = None) -> B
     if rule.copies:
         lower, upper = (rule.forward(*(z[side] for z in ins)) + bias for side in (0, 1))
         if rule.bias is not None:
-            wide = 2 * unit(dtype) * rule.bias.abs()
+            wide = 2 * unit(dtype) * rule.bias.abs() + tiny(dtype)
             lower, upper = lower - wide, upper + wide
         return lower, upper
     g = gamma(rule.terms + 8, dtype)
     middles = [l / 2 + u / 2 for l, u in ins]
     over = 1 + 2 * g                                            # of the sums that make r themselves
-    radii = [(u - l) * (over / 2) + (g * over) * c.abs() for (l, u), c in zip(ins, middles, strict=True)]
+    small = tiny(dtype)                                         # halves of denormal numbers, and gamma times small ones
+    radii = [(u - l) * (over / 2) + ((g * over) * c.abs() + small) for (l, u), c in zip(ins, middles, strict=True)]
     z, r = rule.forward(*middles), rule.magnitude(*radii)
     if rule.bias is not None:
         z, r = z + bias, r + g * over * rule.bias.abs()
@@ -60,8 +61,9 @@ def _first(step: Step, inputs: InputSet) -> Bounds:
     g = gamma(size(inputs.shape) + 16, dtype)
     z = rule.forward(inputs.centre)
     over = 1 + 2 * g
-    r = norm * over + rule.magnitude((inputs.slack + g * inputs.centre.abs()) * over) \
-        + 4 * math.sqrt(size(inputs.shape) * tiny(dtype))
+    lost = 4 * math.sqrt(tiny(dtype))                           # squares that underflow: of weights (times scale), or of scale
+    r = norm * over + rule.magnitude((inputs.slack + g * inputs.centre.abs()) * over + lost) \
+        + lost * math.sqrt(size(inputs.shape)) * (1 + inputs.scale.flatten(1).amax(1).reshape(-1, *[1] * len(step.shape)))
     if rule.bias is not None:
         z, r = z + rule.bias, r + g * over * rule.bias.abs()
     return z - r, z + r

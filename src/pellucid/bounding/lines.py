@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .rounding import gamma, unit
+from .rounding import gamma, tiny, unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Lines:
         offset, gap = (self.below + self.above) / 2, (self.below - self.above) / 2
         g = gamma(n + nodes + 16, L.dtype)
         spoil = ((4 * u) * torch.maximum(self.below_slope.abs(), self.above_slope.abs()) * reach +
-                 g * (self.below.abs() + self.above.abs())) * (1 + 4 * g)
+                 g * (self.below.abs() + self.above.abs()) + 4 * tiny(L.dtype)) * (1 + 4 * g)      # tiny: products that underflow
         if own:
             out = torch.addcmul(L * slope, p, turn)
             d = (L * offset + p * (gap - spoil)).flatten(2).sum(2)

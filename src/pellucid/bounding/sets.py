@@ -70,14 +70,15 @@ class InputSet:
         middle = self.lower / 2 + self.upper / 2
         radius = torch.maximum(self.upper - middle, middle - self.lower)
         small = tiny(L.dtype) * 4
+        lost = L[0, 0].numel() * small                          # products of small rows
         size_ = L.abs()
-        best = dot(L, middle) - dot(size_, (radius + g * middle.abs()) * (1 + 2 * g) + small)
+        best = dot(L, middle) - dot(size_, (radius + g * middle.abs()) * (1 + 2 * g) + small) - lost
         if self.p == math.inf:
             return best
         q = 2 if self.p == 2 else math.inf
         scaled = size_ * self.scale.unsqueeze(1)
         norm = _norm2(scaled.flatten(2)) if q == 2 else scaled.flatten(2).amax(dim=2)
-        ball = dot(L, self.centre) - norm * (1 + 2 * g) - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small)
+        ball = dot(L, self.centre) - norm * (1 + 2 * g) - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small) - lost
         return torch.maximum(best, ball)
 
 
