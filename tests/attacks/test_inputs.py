@@ -10,7 +10,7 @@ from networks import random_layers, relu_network
 
 pytest.importorskip("torch")
 
-from pellucid.attacks import Goal, ascend, balls, boxes  # noqa: E402
+from pellucid.attacks import Goal, ascend, balls, boxes
 
 
 def _exact_norm(x, centre, scale, p):

@@ -11,8 +11,8 @@ from pellucid.ops.conv import Conv
 from pellucid.ops.leaky_relu import LeakyReLU
 from pellucid.ops.linear import Linear
 from pellucid.ops.max_pool import MaxPool
-from pellucid.ops.relu import ReLU
 from pellucid.ops.rearrange import Reshape
+from pellucid.ops.relu import ReLU
 from pellucid.ops.sigmoid import Sigmoid
 from pellucid.ops.tanh import Tanh
 

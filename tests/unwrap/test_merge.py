@@ -25,7 +25,7 @@ def test_neighbours_hang_together_with_the_fewest_that_do(n, d, asked, seed):
     assert links == 0
     assert min(asked, n - 1) <= T <= n - 1
     assert (graph != graph.T).nnz == 0
-    if T > min(asked, n - 1):
+    if min(asked, n - 1) < T:
         assert pieces(merging._graph(merging._nearest(at, T)[:, :T - 1], n)) > 1
 
 
