@@ -54,7 +54,8 @@ class RoundingWatch {
         for (int j = 0; j < n; ++j) {
             const double bound = e[j] + gamma * m[j];
             if (large && by_sign && bound > SMALL * tolerance[j] && is_clear(stage, map, j, bound)) continue;
-            worst[j] = std::max(worst[j], bound);
+            worst[j] =
+                std::isnan(bound) ? HUGE_VAL : std::max(worst[j], bound);  // no number: overflow, nothing is known
         }
     }
 

@@ -71,13 +71,13 @@ def balls(centre, scale, p: float, lower=None, upper=None) -> Sets:
     """
     centre = np.atleast_2d(np.asarray(centre, dtype=np.float64))
     scale = np.broadcast_to(np.asarray(scale, dtype=np.float64), centre.shape).copy()
-    low, up = _added(centre, -scale), -_added(-centre, -scale)
+    low, up = added_up(centre, -scale), -added_up(-centre, -scale)
     low = low if lower is None else np.maximum(low, lower)
     up = up if upper is None else np.minimum(up, upper)
     return boxes(low, up) if p == np.inf else Sets(low, up, centre, scale, p)
 
 
-def _added(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def added_up(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b rounded up. The rounding error of a sum is a float64 itself (Knuth's two-sum)."""
     s = a + b
     back = s - a

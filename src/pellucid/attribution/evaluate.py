@@ -76,7 +76,7 @@ def _mean(v: np.ndarray) -> float:
 
 def evaluate_attribution(net: Network, X, methods: Sequence[str] | Mapping[str, Any] | None = None, *,
                          metrics: Sequence[str] = tuple(METRICS), eps=0.5, p: float = np.inf, grid: int | tuple[int, int] | None = 12,
-                         groups=None, clip: tuple[Any, Any] | None = (0, 1), method: str = "crown", quality: str = "shared",
+                         groups=None, clip: tuple[Any, Any] | None = (0, 1), method: str = "crown", quality: str = "single-pass",
                          dtype="float32", label=None, seed: int = 0, metric_options: Mapping[str, Mapping[str, Any]] | None = None,
                          progress: Callable[[str], None] | None = None) -> Evaluation:
     """Explain the rows by several methods and score the maps: EVA's Table 1.

@@ -219,7 +219,7 @@ def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool 
         better, other = optimised(trace, run.output, both, iterations, keep=keep)
         if form is not None and other is not None:
             form = better_form(form, other, better > values)
-        values = torch.maximum(values, better)
+        values = torch.fmax(values, better)
     cost = _lost(C, L, trace)
     if cost is not None:
         values = values - torch.cat([cost, cost], dim=1)

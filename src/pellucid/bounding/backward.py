@@ -62,6 +62,7 @@ class Trace:
             g = gamma(size(step.shape) + nodes + 16, dtype)     # of the sums of |L| times what follows, and with the bias
             over = 1 + 4 * g + 4 * gamma(rule.terms + 8, dtype)
             room = gamma(rule.terms_back + 4, dtype) * over * rule.magnitude(*(self.reach(s) for s in step.inputs))
+            room = room + 8 * (rule.terms + 4) * tiny(dtype)    # what underflows here, and in the bias, where |L| is large
             self.spoils[step.name] = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=g * over)
         return self.spoils[step.name]
 

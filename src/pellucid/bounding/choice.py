@@ -11,7 +11,7 @@ from torch import Tensor
 from ..graph.op import SelectionOp, Shape, size
 from .lines import dot
 from .piecewise import Bounds
-from .rounding import gamma, unit
+from .rounding import gamma, tiny, unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class ChoiceLines:
         out = out.scatter_add(2, index, (negative * self.slope.unsqueeze(1)).expand(n, s, -1))
         reach = torch.cat([r.flatten(1) for r in reaches], dim=1)
         far, g = torch.maximum(reach.gather(1, self.lower), reach.gather(1, self.upper)), gamma(flat.shape[2] + nodes + 16, L.dtype)
-        spoil = ((gamma(2 * self.overlap + 2, L.dtype) + 4 * u) * 2 * far + g * self.offset.abs()) * (1 + 4 * g)
+        spoil = ((gamma(2 * self.overlap + 2, L.dtype) + 4 * u) * 2 * far + g * self.offset.abs() + 4 * tiny(L.dtype)) * (1 + 4 * g)
         d = dot(negative, self.offset) - dot(flat.abs(), spoil)
         out = self.sign * out
         parts = out.split([size(shape) for shape in self.shapes], dim=2)

@@ -33,6 +33,7 @@ class Pair:
     def size(self, reach: Tensor) -> Tensor:
         """(n, *shape): how large the products can be, sums of sizes: what rounding is measured by."""
         total = self.middle.abs() + self.half.abs()             # (n or 1, d, *shape)
+        total = total * (1 + 2 * gamma(total.shape[1] + 4, total.dtype))      # of this sum itself
         x = reach.flatten(1)
         flat = x @ total[0].flatten(1) if len(total) == 1 else torch.bmm(x.unsqueeze(1), total.flatten(2)).squeeze(1)
         return flat.reshape(len(x), *total.shape[2:]) + self.offset.abs() + self.gap.abs()

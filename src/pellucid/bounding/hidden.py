@@ -16,6 +16,7 @@ from .interval import interval, meet
 from .optimise import optimised
 from .piecewise import Bounds, Elementwise
 from .program import Program, Step
+from .rounding import no_nan
 from .sets import InputSet
 
 OPTIMISED = 1 << 18
@@ -87,7 +88,8 @@ def _tighten(trace: Trace, name: str, keep: dict | None, iterations: int) -> Non
     before = [size(s.shape) for s in trace.program.steps[: trace.program.place[name]] if not s.is_affine]
     if iterations and 2 * len(index) * sum(before) <= OPTIMISED:
         better, _ = optimised(trace, name, Units(name, index).rows(trace.program), iterations)
-        low, high = torch.maximum(low, better[:, :len(index)]), torch.minimum(high, -better[:, len(index):])
+        low, high = torch.fmax(low, better[:, :len(index)]), torch.fmin(high, -better[:, len(index):])
+    low, high = no_nan(low, high)
     if len(index) == l[0].numel():
         found = low.reshape(l.shape), high.reshape(l.shape)
     else:

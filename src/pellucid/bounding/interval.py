@@ -34,19 +34,19 @@ def interval(step: Step, ins: list[Bounds], inputs: InputSet | None = None) -> B
         bias = 0.0 if rule.bias is None else rule.bias
         lower, upper = (rule.forward(*(z[side] for z in ins)) + bias for side in (0, 1))
         if rule.bias is not None:
-            wide = 2 * unit(dtype) * rule.bias.abs()
+            wide = 2 * unit(dtype) * rule.bias.abs() + tiny(dtype)
             lower, upper = lower - wide, upper + wide
         return lower, upper
     g = gamma(rule.terms + 8, dtype)
     middles = [torch.add(l / 2, u, alpha=0.5) for l, u in ins]
     over = 1 + 2 * g                                            # of the sums that make r themselves
-    radii = [((u - l) * (over / 2)).add_(c.abs(), alpha=g * over) for (l, u), c in zip(ins, middles, strict=True)]
+    small = tiny(dtype)                                         # halves of denormal numbers, and gamma times small ones
+    radii = [((u - l) * (over / 2)).add_(c.abs(), alpha=g * over).add_(small) for (l, u), c in zip(ins, middles, strict=True)]
     z, r = rule.forward(*middles), rule.magnitude(*radii)
-    small = 4 * (rule.terms + 2) * tiny(dtype)
     if rule.bias is not None:
         z = z + rule.bias
         r = torch.add(r, rule.bias_size, alpha=g * over)
-    r = r + small
+    r = r + 4 * (rule.terms + 2) * tiny(dtype)
     lower, upper = z - r, z + r
     if inputs is not None and inputs.p != math.inf and step.inputs == (INPUT,):
         lower, upper = meet((lower, upper), _first(step, inputs))
@@ -64,8 +64,9 @@ def _first(step: Step, inputs: InputSet) -> Bounds:
     g = gamma(size(inputs.shape) + 16, dtype)
     z = rule.forward(inputs.centre)
     over = 1 + 2 * g
-    r = norm * over + rule.magnitude((inputs.slack + g * inputs.centre.abs()) * over) \
-        + 4 * math.sqrt(size(inputs.shape) * tiny(dtype))
+    lost = 4 * math.sqrt(tiny(dtype))                           # squares that underflow: of weights (times scale), or of scale
+    r = norm * over + rule.magnitude((inputs.slack + g * inputs.centre.abs()) * over + lost) \
+        + lost * math.sqrt(size(inputs.shape)) * (1 + inputs.scale.flatten(1).amax(1).reshape(-1, *[1] * len(step.shape)))
     if rule.bias is not None:
         z, r = z + rule.bias, r + g * over * rule.bias.abs()
     return z - r, z + r

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .rounding import gamma, unit
+from .rounding import gamma, tiny, unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,7 @@ class Lines:
         u, g = unit(reach.dtype), gamma(terms, reach.dtype)
         spoil = torch.maximum(self.below_slope.abs(), self.above_slope.abs()) * (4 * u * (1 + 4 * g)) * reach
         spoil = torch.add(spoil, self.below.abs() + self.above.abs(), alpha=g * (1 + 4 * g))
+        spoil = spoil + 4 * (1 + 4 * g) * tiny(reach.dtype)     # products that underflow
         made = ((self.below_slope + self.above_slope) / 2, (self.below_slope - self.above_slope) / 2,
                 (self.below + self.above) / 2, (self.below - self.above) / 2 - spoil)
         if not (reach.requires_grad or any(t.requires_grad for t in made)):

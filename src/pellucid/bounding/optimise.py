@@ -85,7 +85,7 @@ def optimised(trace: Trace, name: str, L: Tensor, iterations: int, *, keep: bool
             values = found.least(trace.inputs, nodes)
             now = values.detach()
             better = now > best if best is not None else torch.ones_like(now, dtype=torch.bool)
-            best = now if best is None else torch.maximum(best, now)
+            best = now if best is None else torch.fmax(best, now)        # NaN: no bound at all
             if keep:
                 form = better_form(form, found, better)
             if k == iterations:

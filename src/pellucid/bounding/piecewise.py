@@ -33,7 +33,9 @@ class Elementwise:
         # what the function is on both sides of each breakpoint: two values where it jumps
         at = [(s[:, k] * b[:, k] + o[:, k], s[:, k + 1] * b[:, k] + o[:, k + 1]) for k in range(b.shape[1])]
         size = np.abs(s).max(axis=1) * np.abs(b).max(axis=1, initial=0.0) + np.abs(o).max(axis=1)
-        jumps = [bool((np.abs(left - right) > 1e-12 * size).any()) for left, right in at]
+        apart = [np.abs(left - right) for left, right in at]
+        jumps = [bool((a > 1e-12 * size).any()) for a in apart]
+        size = size + sum((a / (8 * unit(dtype)) for a, jump in zip(apart, jumps, strict=True) if not jump), np.zeros(1))  # into blur
         self.values = [tuple(tensor(v) for v in (sides if jump else sides[:1])) for sides, jump in zip(at, jumps, strict=True)]
         self.steepest = tensor(np.abs(s).max(axis=1))
         self.flattest, self.rising = tensor(s.min(axis=1)), tensor(s.max(axis=1))

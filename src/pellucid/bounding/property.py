@@ -213,7 +213,8 @@ def _sigmoid_row(row: np.ndarray, b: float, k: int) -> tuple[np.ndarray, float]:
         return out, 1.0 if (p >= 1.0) == (side > 0) else -1.0
     out[k] = side
     z = side * (np.log(p) - np.log1p(-p))
-    return out, z + 8 * np.spacing(1.0 + abs(z))
+    slip = 0.0 if abs(a) == 1.0 else 2.0 * np.spacing(p) / (p * (1.0 - p))      # of the division; the logit is steep near 0 and 1
+    return out, z + 8 * np.spacing(1.0 + abs(z)) + slip
 
 
 def _nonlinear(link: str) -> DataError:

@@ -42,10 +42,18 @@ def plain_products() -> Iterator[None]:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        precision = torch.get_float32_matmul_precision()
+        try:
+            precision = torch.get_float32_matmul_precision()
+        except RuntimeError:                                    # set by the newer switches, which the older name cannot say
+            precision = "highest"
         if precision != "highest":
             stack.callback(torch.set_float32_matmul_precision, precision)
             torch.set_float32_matmul_precision("highest")
+        for switch in (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv, torch.backends.cuda.matmul):
+            value = getattr(switch, "fp32_precision", "none")
+            if value not in ("none", "ieee"):
+                stack.callback(setattr, switch, "fp32_precision", value)
+                switch.fp32_precision = "ieee"
         yield
 
 

@@ -80,15 +80,16 @@ class InputSet:
         """
         g = gamma(L[0, 0].numel() + nodes + 16, L.dtype)
         small = tiny(L.dtype) * 4
+        lost = L[0, 0].numel() * small                          # products of small rows
         middle, minus = self._middle(g)
-        best = both(L, middle, minus)
+        best = both(L, middle, minus) - lost
         if self.p == math.inf:
             return best
         size_ = L.abs()
         q = 2 if self.p == 2 else math.inf
         scaled = size_ * self.scale.unsqueeze(1)
         norm = _norm2(scaled.flatten(2)) if q == 2 else scaled.flatten(2).amax(dim=2)
-        ball = dot(L, self.centre) - norm * (1 + 2 * g) - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small)
+        ball = dot(L, self.centre) - norm * (1 + 2 * g) - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small) - lost
         return torch.maximum(best, ball)
 
 

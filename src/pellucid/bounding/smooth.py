@@ -12,7 +12,7 @@ from torch import Tensor
 from ..graph.op import SmoothOp
 from .lines import Lines
 from .piecewise import Bounds, _lines
-from .rounding import tiny, unit
+from .rounding import no_nan, tiny, unit
 
 ULPS = 16
 """What a library's exp, tanh, erf or a short formula of them may be wrong by, in u of |f(t)| + min(1, |t|). The functions of torch
@@ -50,7 +50,7 @@ class Smooth:
             low, high = self.op.f(l), self.op.f(u)
             return low - self._blur(l, low), high + self._blur(u, high)
         zero = torch.zeros_like(l)
-        return -self._highest(zero, l, u, -1), self._highest(zero, l, u, 1)
+        return no_nan(-self._highest(zero, l, u, -1), self._highest(zero, l, u, 1))      # inf times 0, at infinite bounds
 
     def lines(self, z: Bounds) -> Lines:
         """Needs     bounds l <= u of the inputs.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..attacks import Sets, balls, boxes
+from ..attacks.sets import added_up
 from ..errors import DomainError
 from ..geometry import Ball, Box, Slice, as_slice
 from ..geometry.box import replace_box
@@ -43,16 +44,16 @@ def space_of(net: Network, domain, p: Property) -> Space:
     """DomainError where the domain is empty, unbounded or does not fit the network."""
     if isinstance(domain, Ball):
         sets, ball = _ball_sets(net, domain), None if np.isinf(domain.p) else domain
-        return _plain(net, sets, ball, p.unsafe)
+        return _plain(net, sets, ball, p.unsafe, *_around(domain, sets))
     if isinstance(domain, Box):
         box = _in_order(domain, net.feature_names)
         _check_bounded(box)
-        return _plain(net, boxes(box.lower, box.upper), None, [_with_rows(c, box.A, box.b) for c in p.unsafe])
+        return _plain(net, boxes(box.lower, box.upper), None, [_with_rows(c, box.A, box.b) for c in p.unsafe], box.lower, box.upper)
     return _in_plane(net, as_slice(domain, net.feature_names), p.unsafe)
 
 
-def _plain(net: Network, sets: Sets, ball: Ball | None, cases) -> Space:
-    cut = [replace(c, lower=np.maximum(c.lower, sets.lower[0]), upper=np.minimum(c.upper, sets.upper[0])) for c in cases]
+def _plain(net: Network, sets: Sets, ball: Ball | None, cases, lower: np.ndarray, upper: np.ndarray) -> Space:
+    cut = [replace(c, lower=np.maximum(c.lower, lower), upper=np.minimum(c.upper, upper)) for c in cases]
     cut = [c for c in cut if not (c.lower > c.upper).any()]
     graph = net.graph
     if any(c.Q.any() for c in cut):
@@ -108,6 +109,17 @@ def _ball_sets(net: Network, ball: Ball) -> Sets:
     if ball.clip is not None:
         low, up = (_spread(c, d) for c in ball.clip)
     return balls(centre.reshape(-1), eps, ball.p, low, up)
+
+
+def _around(ball: Ball, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
+    """The box around a ball, which bounds have to hold on: its ends rounded outward, where those of `sets`, for witnesses, go inward."""
+    centre, eps = np.asarray(ball.center, dtype=np.float64).reshape(-1), _spread(ball.eps, sets.lower.shape[1])
+    if ball.free is not None:
+        eps = np.where(_spread(ball.free, len(centre)) != 0, eps, 0.0)
+    low, up = -added_up(-centre, eps), added_up(centre, eps)
+    if ball.clip is not None:
+        low, up = np.maximum(low, _spread(ball.clip[0], len(centre))), np.minimum(up, _spread(ball.clip[1], len(centre)))
+    return low, up
 
 
 def _spread(value, d: int) -> np.ndarray:

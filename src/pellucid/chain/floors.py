@@ -76,7 +76,8 @@ def own_share(decided: Rounding, chain: Chain, errors: Sequence[np.ndarray] | No
     share = 0.0
     for by, e, f in zip(_deciding(chain, outputs), errors, decided.floors, strict=True):
         # 1.001: roundings of the bounds themselves, and the little by which an engine's box is larger than the domain's
-        share = max(share, float((1.001 * e[by] / np.maximum(ROUNDING_FACTOR * f[by], 1e-300)).max(initial=0.0)))
+        own = 1.001 * e[by] / np.maximum(ROUNDING_FACTOR * f[by], 1e-300)
+        share = max(share, float(np.where(np.isnan(own), np.inf, own).max(initial=0.0)))       # no number: overflow, nothing is known
     return share
 
 
