@@ -206,7 +206,7 @@ def lowest(trace: Trace, name: str, L: Tensor, *, lines: dict | None = None, kee
         form = backward(trace, name, L[:, k:k + step], lines=own, until_nonlinear=until_nonlinear)
         found.append(form.least(trace.inputs, len(trace.program.steps)))
         forms += [form] if keep else []
-    return torch.cat(found, dim=1), _joined(forms) if keep else None
+    return _side_by_side(found), _joined(forms) if keep else None
 
 
 def unit_bounds(trace: Trace, name: str, index: Tensor, *, keep: bool = False) -> tuple[Bounds, tuple[Form, Form] | None]:
@@ -221,7 +221,11 @@ def unit_bounds(trace: Trace, name: str, index: Tensor, *, keep: bool = False) -
         high.append(-both[:, k:])
         forms += [form] if keep else []
     halves = (_halves(forms, 0), _halves(forms, 1)) if keep else None
-    return (torch.cat(low, dim=1), torch.cat(high, dim=1)), halves
+    return (_side_by_side(low), _side_by_side(high)), halves
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _halves(forms: list[Form], k: int) -> Form:

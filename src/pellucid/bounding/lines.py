@@ -54,8 +54,9 @@ class Lines:
         spoil = torch.maximum(self.below_slope.abs(), self.above_slope.abs()) * (4 * u * (1 + 4 * g)) * reach
         spoil = torch.add(spoil, self.below.abs() + self.above.abs(), alpha=g * (1 + 4 * g))
         spoil = spoil + 4 * (1 + 4 * g) * tiny(reach.dtype)     # products that underflow
-        made = ((self.below_slope + self.above_slope) / 2, (self.below_slope - self.above_slope) / 2,
-                (self.below + self.above) / 2, (self.below - self.above) / 2 - spoil)
+        m, o = self.below_slope / 2, self.below / 2
+        made = (m.add(self.above_slope, alpha=0.5), m.sub(self.above_slope, alpha=0.5),
+                o.add(self.above, alpha=0.5), o.sub(self.above, alpha=0.5) - spoil)
         if not (reach.requires_grad or any(t.requires_grad for t in made)):
             self.met[:] = [(reach, terms, made)]
         return made
@@ -67,12 +68,16 @@ CHUNK = 1 << 16
 
 def both(L: Tensor, v: Tensor, w: Tensor) -> Tensor:
     """(n, s): L v + |L| w, as `dot`; where rows are many and no gradient flows, some at a time, so that |L| is never written out."""
-    rows = max(1, CHUNK // L[0, 0].numel())
-    if L.shape[0] > 1 or rows >= L.shape[1] or L.device.type != "cpu" or L.requires_grad or v.requires_grad or w.requires_grad:
+    if L.shape[0] > 1 or L.device.type != "cpu" or L.requires_grad or v.requires_grad or w.requires_grad:
         return dot(L, v) + dot(L.abs(), w)
+    rows, flat = max(1, CHUNK // L[0, 0].numel()), L[0].flatten(1)
+    parts = (flat,) if rows >= len(flat) else flat.split(rows)
+    if v.shape[0] == 1 and w.shape[0] == 1:
+        first, second = v.flatten(), w.flatten()
+        found = [torch.mv(part, first).addmv_(part.abs(), second) for part in parts]
+        return (found[0] if len(found) == 1 else torch.cat(found)).unsqueeze(0)
     v, w = v.flatten(1), w.flatten(1)
-    parts = [F.linear(v, part) + F.linear(w, part.abs()) for part in L[0].flatten(1).split(rows)]
-    return torch.cat(parts, dim=1)
+    return torch.cat([F.linear(v, part) + F.linear(w, part.abs()) for part in parts], dim=1)
 
 
 def dot(L: Tensor, v: Tensor) -> Tensor:
