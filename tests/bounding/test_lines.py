@@ -135,3 +135,15 @@ def test_what_rows_meet_follows_the_reach():
     first, wide, again = line.back(L, [near], 3)[1], line.back(L, [far], 3)[1], line.back(L, [near], 3)[1]
     assert torch.equal(first, again)
     assert (wide < first).all()
+
+
+def test_what_rows_meet_is_not_kept_where_gradients_flow():
+    """Nor from a pass that was made without them."""
+    line = Elementwise(ReLU(), (2,), torch.float64, "cpu").lines((torch.tensor([[-1.0, -2.0]], dtype=torch.float64, requires_grad=True),
+                                                                  torch.tensor([[2.0, 1.0]], dtype=torch.float64)))
+    L, reach = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64), torch.tensor([[2.0, 2.0]], dtype=torch.float64)
+    with torch.no_grad():
+        before = line.back(L, [reach], 3)[1]
+    after = line.back(L, [reach], 3)[1]
+    assert after.requires_grad
+    assert torch.equal(before, after)

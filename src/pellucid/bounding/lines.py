@@ -57,7 +57,7 @@ class Lines:
         m, o = self.below_slope / 2, self.below / 2
         made = (m.add(self.above_slope, alpha=0.5), m.sub(self.above_slope, alpha=0.5),
                 o.add(self.above, alpha=0.5), o.sub(self.above, alpha=0.5) - spoil)
-        if not (reach.requires_grad or any(t.requires_grad for t in made)):
+        if not any(t.requires_grad for t in (reach, self.below_slope, self.below, self.above_slope, self.above)):
             self.met[:] = [(reach, terms, made)]
         return made
 
