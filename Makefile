@@ -30,6 +30,7 @@ bench: $(VENV)/benched
 	$(PY) benchmarks/planar.py
 	$(PY) benchmarks/vertex.py
 	$(PY) benchmarks/search.py --affinitree
+	$(PY) benchmarks/milp.py
 	$(PY) benchmarks/unwrap.py
 	$(PY) benchmarks/bounds.py
 	$(PY) benchmarks/eva.py
