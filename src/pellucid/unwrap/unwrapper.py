@@ -44,6 +44,21 @@ class _Unwrapper(BaseEstimator):
         self.n_jobs = n_jobs
 
     # ---- fitting
+    def fit(self, X, y=None, sample_weight=None, *, progress: Progress | None = None, checkpoint: str | Path | None = None,
+            max_bytes: int | None = None):
+        """Unwrap on rows X (n, d) with labels y (n,), or values y (n,) or (n, m). sample_weight: (n,), counts in means and
+        scores.
+
+        X may also be a Parquet file or folder or a dask frame (y and sample_weight are then names of columns), or something that gives
+        batches (X, y) or (X, y, weight): an iterator, something to iterate anew, or a function that gives an iterator. Rows are then
+        not kept, but for a sample.
+        progress: called with the rows done. checkpoint: a folder; a run of batches that was ended by anything goes on from there.
+        max_bytes: of the table of regions in memory, beyond which it goes to disk.
+
+        Interrupted (Ctrl-C, of batches): `.partial` is this estimator with what was found.
+        """
+        return self._fit(X, y, sample_weight, progress, checkpoint, max_bytes)
+
     def _fit(self, X, y, sample_weight, progress, checkpoint, max_bytes):
         _refuse_sparse(X)
         if X is None:
@@ -211,20 +226,6 @@ class UnwrapperClassifier(ClassifierMixin, _Unwrapper):
     Fitted: classes_, network_, n_regions_, exactness_ (local models against the network), n_features_in_, feature_names_in_.
     """
 
-    def fit(self, X, y=None, sample_weight=None, *, progress: Progress | None = None, checkpoint: str | Path | None = None,
-            max_bytes: int | None = None):
-        """Unwrap on rows X (n, d) with labels y. sample_weight: (n,), counts in means and scores.
-
-        X may also be a Parquet file or folder or a dask frame (y and sample_weight are then names of columns), or something that gives
-        batches (X, y) or (X, y, weight): an iterator, something to iterate anew, or a function that gives an iterator. Rows are then
-        not kept, but for a sample.
-        progress: called with the rows done. checkpoint: a folder; a run of batches that was ended by anything goes on from there.
-        max_bytes: of the table of regions in memory, beyond which it goes to disk.
-
-        Interrupted (Ctrl-C, of batches): `.partial` is this estimator with what was found.
-        """
-        return self._fit(X, y, sample_weight, progress, checkpoint, max_bytes)
-
     def _as_task(self, net: Network) -> Network:
         return as_classifier(net)
 
@@ -266,20 +267,6 @@ class UnwrapperRegressor(RegressorMixin, _Unwrapper):
 
     Arguments and fitted attributes as of UnwrapperClassifier.
     """
-
-    def fit(self, X, y=None, sample_weight=None, *, progress: Progress | None = None, checkpoint: str | Path | None = None,
-            max_bytes: int | None = None):
-        """Unwrap on rows X (n, d) with values y, (n,) or (n, m). sample_weight: (n,), counts in means and scores.
-
-        X may also be a Parquet file or folder or a dask frame (y and sample_weight are then names of columns), or something that gives
-        batches (X, y) or (X, y, weight): an iterator, something to iterate anew, or a function that gives an iterator. Rows are then
-        not kept, but for a sample.
-        progress: called with the rows done. checkpoint: a folder; a run of batches that was ended by anything goes on from there.
-        max_bytes: of the table of regions in memory, beyond which it goes to disk.
-
-        Interrupted (Ctrl-C, of batches): `.partial` is this estimator with what was found.
-        """
-        return self._fit(X, y, sample_weight, progress, checkpoint, max_bytes)
 
     def _as_task(self, net: Network) -> Network:
         return as_regression(net)
