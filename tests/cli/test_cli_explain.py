@@ -239,3 +239,24 @@ def test_help_is_quick_and_has_examples(cli):
     code = "import sys; import pellucid.cli.app; print([m for m in ('numpy', 'pandas', 'torch', 'onnx', 'matplotlib') if m in sys.modules])"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert seen.stdout.strip() == "[]", seen.stderr
+
+
+def test_the_report_has_a_section_and_says_why_where_it_has_none(cli, files, undrawn, monkeypatch):
+    pytest.importorskip("torch")
+    for model, target in (("binary", "answer"), ("several", "grade"), ("number", "price")):
+        result = cli("explain", getattr(files, model), files.data, "-t", target, "--drop", "id", "-o", files.out)
+        assert result.exit_code == 0, result.stderr
+        page = (files.out / "report.html").read_text()
+        assert page.count('id="bounds"') == page.count('href="#bounds"') == 1
+        assert ("Which features can change it" in page) == (model != "number")
+        assert "rounding in float64 is part of the bounds" in page
+    for module in [m for m in sys.modules if m.startswith("pellucid.bounding")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = cli("explain", files.binary, files.data, "-t", "answer", "--drop", "id", "-o", files.out)
+    assert result.exit_code == 0, result.stderr
+    page = (files.out / "report.html").read_text()
+    assert "left out" in page
+    assert "pellucid[torch]" in page
+    result = cli("explain", files.binary, files.data, "-t", "answer", "--drop", "id", "-o", files.out, "--proof-seconds", "0")
+    assert 'id="bounds"' not in (files.out / "report.html").read_text()

@@ -102,9 +102,8 @@ def _flat(values: np.ndarray, size, channel) -> np.ndarray:
     return values.reshape(size) if channel is None else values.mean(axis=channel)
 
 
-def draw_maps(scene: MapScene) -> Figure:
-    """The panels on a new figure, with one scale for all."""
-    import matplotlib.pyplot as plt
+def draw_maps(scene: MapScene, figure: Figure | None = None) -> Figure:
+    """The panels on a figure, or on a new one of pyplot's, with one scale for all."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -112,7 +111,12 @@ def draw_maps(scene: MapScene) -> Figure:
     columns = max(1, min(COLUMNS, n))
     lines = max(1, -(-n // columns))
     width, height = max(4.2, 1.25 * columns + 1.3), 1.5 * lines + 0.7
-    fig, axes = plt.subplots(lines, columns, figsize=(width, height), layout="constrained", squeeze=False)
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(layout="constrained")
+    figure.set_size_inches(width, height)
+    fig, axes = figure, figure.subplots(lines, columns, squeeze=False)
     palette = diverging(257)[0 if scene.signed else 128:]       # unsigned: the red half, on pale images
     colours = LinearSegmentedColormap.from_list("map", palette)
     norm = Normalize(-scene.limit if scene.signed else 0.0, scene.limit)

@@ -26,19 +26,21 @@ class Intervals:
     note: str
 
 
-def bounds(found, ax=None, *, row: int = 0, value=None, title: str | None = None):
+def bounds(found, ax=None, *, row: int = 0, value=None, title: str | None = None,
+           label: str | None = None):
     """Draw the bounds of one set (`row`) as intervals, one a class; matplotlib Axes.
 
     value: the outputs at a point of the set, such as net(x): drawn as dots, and the largest of them is the class that the others are
     compared with: its lower bound is a line, and where no other interval crosses it no other class can win.
+    label: of the axis; default: that of logits, or of probabilities.
     """
     from .matplotlib import draw_intervals
 
-    chart = bounds_intervals(found, row=row, value=value)
+    chart = bounds_intervals(found, row=row, value=value, label=label)
     return draw_intervals(chart, ax, title if title is not None else f"Outputs over the set, {found.method} bounds")
 
 
-def bounds_intervals(found, *, row: int = 0, value=None) -> Intervals:
+def bounds_intervals(found, *, row: int = 0, value=None, label: str | None = None) -> Intervals:
     """What `bounds` draws."""
     lower, upper = (np.asarray(t.detach().cpu(), dtype=float)[row] for t in (found.lower, found.upper))
     at = None if value is None else np.asarray(value, dtype=float).ravel()
@@ -49,9 +51,10 @@ def bounds_intervals(found, *, row: int = 0, value=None) -> Intervals:
     if len(order) > MOST:
         order = np.sort(np.argsort(-upper, kind="stable")[:MOST])
         note = f"{len(lower) - MOST} rows with smaller upper bounds are not shown"
-    rival = -1 if at is None else int(np.flatnonzero(order == at.argmax())[0]) if at.argmax() in order else -1
-    return Intervals(tuple(found.names[k] for k in order), lower[order], upper[order], None if at is None else at[order], rival,
-                     "output (logit)" if found.certificate.figures.get("link") is not True else "probability", note)
+    rival = -1 if at is None or len(lower) == 1 else int(np.flatnonzero(order == at.argmax())[0]) if at.argmax() in order else -1
+    label = label or ("output (logit)" if found.certificate.figures.get("link") is not True else "probability")
+    names, value = tuple(found.names[k] for k in order), None if at is None else at[order]
+    return Intervals(names, lower[order], upper[order], value, rival, label, note)
 
 
 def colours(chart: Intervals) -> list[str]:

@@ -73,7 +73,8 @@ def _content(study: Study, pictures: dict[str, list[Picture]], command: str) -> 
         "tipping": [tables.tipping_table(study, t) for t in study.tipping], "abrupt": tables.abrupt_table(study),
         "about_regions": words.about_regions(study), "regions": tables.regions_table(study),
         "unwrapped": _unwrapped(study, pictures.get("unwrapped", [])), "not_unwrapped": study.not_unwrapped,
-        "proofs": _proofs(study), "facts": words.facts(study), "plane": tables.plane_table(study), "summary": net.summary(),
+        "proofs": _proofs(study), "bounded": _bounded(study, pictures.get("bounded", [])), "not_bounded": study.not_bounded,
+        "facts": words.facts(study), "plane": tables.plane_table(study), "summary": net.summary(),
         "certified": words.certified(study), "uncertified": words.uncertified(study),
         "command": command or "(made from Python)", "provenance": _provenance(study), "python": AGAIN,
     }
@@ -85,6 +86,15 @@ def _unwrapped(study: Study, pictures: list[Picture]) -> dict | None:
         return None
     both = [tables.unwrapped_table(study), tables.joint_table(study)]
     return {"about": words.about_unwrapped(study), "tables": both, "pictures": pictures}
+
+
+def _bounded(study: Study, pictures: list[Picture]) -> dict | None:
+    """Sound bounds around rows, and over all ranges; which features count there."""
+    if study.bounded is None:
+        return None
+    return {"about": words.about_bounds(study), "levels": tables.levels_table(study), "whole": tables.whole_table(study),
+            "pictures": pictures, "about_important": words.about_important(study), "important": tables.important_table(study),
+            "notes": words.bound_notes(study)}
 
 
 def _proofs(study: Study) -> dict | None:

@@ -9,12 +9,17 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import plots
+from ..attribution.groups import spatial
 from .findings import capital, listing, percent, quantity_name
 from .study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INLINE_SVG_BYTES = 400_000
 """Larger drawings go into the page as PNG: at some thousand polygons that is smaller, and it scrolls smoothly."""
@@ -30,6 +35,7 @@ MOST_AXES = 16
 
 MOST_DOTS = 300
 RANK_MAPS = 4
+MAPS = 6
 PNG_DPI = 160
 MAP = (6.8, 4.9)
 """Inches: small, so that words stay readable where the page is as narrow as a phone."""
@@ -50,7 +56,7 @@ def draw(study: Study, folder: Path) -> dict[str, list[Picture]]:
     """Draw all pictures of a study, write them into the folder, and give them for the page, by section."""
     folder.mkdir(parents=True, exist_ok=True)
     return {"maps": [_map(study, folder)], "importance": [_importance(study, folder)], "ranks": _ranks(study, folder),
-            "unwrapped": _unwrapped(study, folder)}
+            "unwrapped": _unwrapped(study, folder), "bounded": _bounded(study, folder)}
 
 
 def _map(study: Study, folder: Path) -> Picture:
@@ -136,15 +142,54 @@ def _unwrapped(study: Study, folder: Path) -> list[Picture]:
     ]
 
 
-def _picture(folder: Path, name: str, make: Callable, alt: str, caption: str, *, size: tuple[float, float], vector: bool = True) -> Picture:
-    """Draw onto one axes, write name.png and (vector) name.svg, and keep one of them for the page."""
-    import matplotlib
+def _bounded(study: Study, folder: Path) -> list[Picture]:
+    """Intervals of the outputs around the row; of images, maps of what can change the answer."""
+    told, net = study.bounded, study.question.network
+    if told is None:
+        return []
+    value, n = net(told.x)[0], net.n_outputs
+    low, high = (t[0].double().cpu().numpy() for t in (told.at_row.lower, told.at_row.upper))
+    ends = listing(f"{name} {a:.3g} to {b:.3g}" for name, a, b in zip(told.at_row.names[:8], low, high, strict=False))
+    words = f"row {told.row}, each feature moving by at most {100 * told.radius:g}% of its range"
+    reading = " Where no other interval reaches beyond the dashed line, no other class can win." if n > 1 and net.n_classes else (
+        f" Above 0 the answer is '{net.class_names[1]}'." if net.n_classes else "")
+    label = "output" if net.link == "identity" and not net.n_classes else None
+    found = [_picture(folder, "bounds", lambda ax: plots.bounds(told.at_row, ax, value=value, title=f"Outputs around row {told.row}",
+                                                                      label=label),
+                      f"Bars of the outputs' bounds around {words}: {ends}.", f"Bounds of the outputs around {words}.{reading}",
+                      size=(MAP[0], 1.7 + 0.26 * min(n, 30)))]
+    if told.important is not None and spatial(told.important.X.shape[1:])[0] is not None:
+        from ..plots.attribution import attribution_scene, draw_maps
+
+        scene = attribution_scene(told.important, rows=range(min(MAPS, len(told.important))), title="What can change the answer (EVA)")
+        figure = draw_maps(scene, _blank())
+        found.append(_written(folder, "importance_maps", figure, "Maps of the images' cells that can change the answer.",
+                              f"Each row asked about, within {100 * told.radius:g}% of the ranges, row {told.row} first; one scale.",
+                              vector=False))
+    return found
+
+
+def _blank(size: tuple[float, float] = MAP) -> Figure:
+    """A figure of no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _picture(folder: Path, name: str, make: Callable, alt: str, caption: str, *, size: tuple[float, float], vector: bool = True) -> Picture:
+    """Draw onto one axes, write name.png and (vector) name.svg, and keep one of them for the page."""
+    figure = _blank(size)
     make(figure.add_subplot())
+    return _written(folder, name, figure, alt, caption, vector=vector)
+
+
+def _written(folder: Path, name: str, figure: Figure, alt: str, caption: str, *, vector: bool = True) -> Picture:
+    """The same of a figure that is drawn already."""
+    import matplotlib
+
     data = {}
     with matplotlib.rc_context({"svg.hashsalt": "pellucid"}):
         for kind, stamp in (("png", {"Software": None}), ("svg", {"Date": None})):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,16 @@ from ..explain import (
     monotone_table,
 )
 from ..geometry import Box
+from ..graph import Network
+from ..graph.op import AffineOp, size
 from .question import Question
 from .subject import whole_columns
 
 MOST_REGIONS = 200_000
 """Regions of the whole domain, up to which importance is made of all of them."""
+
+MOST_PRODUCTS = 1 << 32
+"""Products up to which slopes of all regions are made again for every feature: some seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +88,17 @@ def prove(question: Question, output: int | str, versus: int | str | None, *, ma
 
     return Proofs(row, x, attempt("local", lambda left: local_explanation(net, x, around)), attempt("nearest", nearest),
                   attempt("monotone", lambda left: monotone_table(net, box, output=output, versus=versus, max_seconds=left / 2,
-                                                                  max_regions=MOST_REGIONS, threads=threads)),
+                                                                  max_regions=_fewer_regions(net), threads=threads)),
                   attempt("importance", totals), missing)
+
+
+def _fewer_regions(net: Network) -> int:
+    """As many regions as their slopes along every feature can be made of in MOST_PRODUCTS."""
+    graph = net.graph
+    hidden = dict.fromkeys(s for node in graph.nodes if not isinstance(node.op, AffineOp) for s in node.inputs)
+    widths = [size(graph.shape_of(name)) for name in hidden] + [net.n_outputs]
+    each = net.n_inputs * max(1, sum(a * b for a, b in pairwise(widths)))
+    return int(min(MOST_REGIONS, max(1, MOST_PRODUCTS // each)))
 
 
 def _row(question: Question, box: Box) -> int:

@@ -22,6 +22,7 @@ from ..explain import (
     tipping_points,
     transitions,
 )
+from .bounded import Bounded, bounded
 from .proofs import Proofs, prove
 from .question import Question
 from .unwrapped import Unwrapped, unwrapped
@@ -39,6 +40,7 @@ class Study:
     outputs: one description an output. transitions, enclaves: None where no class is given. tipping: of the two free
     features. check: the atlas re-derived by other code. proofs: of one row and of all features' ranges, where asked for.
     unwrapped: the local models that the rows meet, None where no answers are known; not_unwrapped: why there is none.
+    bounded: sound bounds around rows and over all ranges, beside the proofs; not_bounded: why there is none.
     """
 
     question: Question
@@ -53,6 +55,8 @@ class Study:
     proofs: Proofs | None = None
     unwrapped: Unwrapped | None = None
     not_unwrapped: str = ""
+    bounded: Bounded | None = None
+    not_bounded: str = ""
 
     @property
     def axes(self) -> tuple[str, str]:
@@ -79,13 +83,14 @@ def study(question: Question, atlas: Atlas, *, proof_seconds: float = 0.0, threa
     main = _by_size(describe(atlas, output, versus))
     several = net.n_outputs > 1
     local, why = _unwrapped(question, output, versus, threads)
+    proofs = prove(question, output, versus, max_seconds=proof_seconds, threads=threads) if proof_seconds > 0 else None
+    around, why_not = _bounded(question, proofs, main, proof_seconds)
     outputs = tuple(describe(atlas, o) for o in range(net.n_outputs)) if several and net.n_outputs <= MOST_OUTPUTS else ()
     return Study(question, atlas, main, outputs,
                  transitions(atlas) if atlas.by else None, enclaves(atlas) if atlas.by else None,
                  tuple(tipping_points(atlas, j, output, versus) for j in question.free),
                  abrupt_changes(atlas, output, 5, versus=versus), atlas.check(points=CHECK_POINTS),
-                 prove(question, output, versus, max_seconds=proof_seconds, threads=threads) if proof_seconds > 0 else None,
-                 local, why)
+                 proofs, local, why, around, why_not)
 
 
 def _unwrapped(question: Question, output, versus, threads: int | None) -> tuple[Unwrapped | None, str]:
@@ -96,6 +101,17 @@ def _unwrapped(question: Question, output, versus, threads: int | None) -> tuple
     try:
         return unwrapped(net, question.rows.X, question.answers.y, output=output, versus=versus, threads=threads), ""
     except PellucidError as e:                                            # such as scikit-learn that is not installed
+        return None, str(e).splitlines()[0]
+
+
+def _bounded(question: Question, proofs: Proofs | None, main: Description, max_seconds: float) -> tuple[Bounded | None, str]:
+    """Sound bounds, or why there are none."""
+    if proofs is None:
+        return None, ""
+    try:
+        X, box = question.rows.X, question.plane.box
+        return bounded(question.network, X, proofs.row, box, main.quantity.direction, max_seconds=max_seconds), ""
+    except PellucidError as e:                                            # such as torch that is not installed
         return None, str(e).splitlines()[0]
 
 

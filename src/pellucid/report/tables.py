@@ -271,3 +271,60 @@ def joint_table(study: Study) -> Table | None:
     caption = f"Joint importance for {told.label}" + _cut(len(rows) - 1, len(told.features), "features")
     head = ("feature", "standardised", "raw", "mean coefficient", "std", "above 0 on", "below 0 on")
     return Table(caption, head, rows, frozenset({1, 2, 3, 4, 5, 6}))
+
+
+# ---- bounds around rows
+def levels_table(study: Study) -> Table | None:
+    """What is known within each radius."""
+    told = study.bounded
+    if told is None:
+        return None
+    n, radius = told.n_rows, "each feature moves by at most"
+    rows_ = f"{n} row{'s' * (n != 1)}"
+    if np.isnan(told.levels[0].at_most):
+        rows = [(_percent(v.share), share(v.kept / n), share(v.changed / n), share((n - v.kept - v.changed) / n)) for v in told.levels]
+        return Table(f"Does the answer stay? Of {rows_}, each feature moving by a share of its range", (radius, "stays: proved",
+                     "changes: found", "open"), rows, frozenset({0, 1, 2, 3}))
+    rows = [(_percent(v.share), number(v.at_most), number(v.at_least)) for v in told.levels]
+    what = f"How far can {quantity_name(study)} go from a row's value? Mean over {rows_}"
+    head = (radius, "at most: proved", "at least: found")
+    return Table(f"{what}, each feature moving by a share of its range", head, rows, frozenset({0, 1, 2}))
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:g}%"
+
+
+def whole_table(study: Study) -> Table | None:
+    """Outputs over all ranges, beside those of the rows."""
+    told = study.bounded
+    if told is None:
+        return None
+    low, high = (t[0].double().cpu().numpy() for t in (told.whole.lower, told.whole.upper))
+    order = np.argsort(-high, kind="stable")[:SOME_ROWS] if len(high) > SOME_ROWS else range(len(high))
+    rows = [(told.whole.names[k], number(low[k]), number(high[k]), *(_score("", v) for v in told.seen[:, k])) for k in order]
+    caption = f"Outputs{_before_link(study)} wherever all features take any value in their ranges" + _cut(len(rows), len(high), "outputs")
+    return Table(caption, ("output", "never below", "never above", "least on the rows", "most on the rows"), rows, frozenset({1, 2, 3, 4}))
+
+
+def _before_link(study: Study) -> str:
+    link = study.question.network.link
+    return "" if link == "identity" else f" (before the {link})"
+
+
+def important_table(study: Study) -> Table | None:
+    """What holding a feature still takes from what the others can do, at the row and over some rows."""
+    told = study.bounded
+    if told is None or told.important is None:
+        return None
+    found = told.important
+    scores, low, high = found.scores, found.lower[0], found.upper[0]
+    order = np.argsort(-scores[0], kind="stable")[:SOME_ROWS]
+    mean = scores.mean(axis=0)
+    rows = [(found.groups.names[k], *(number(float(v[k])) for v in (scores[0], low, high, mean))) for k in order]
+    of = f"mean of {len(found)} rows" if len(found) > 1 else "the same"
+    caption = f"Row {told.row}, radius {_percent(told.radius)}: drop of the bound on any other class's lead, in logits" + \
+        _cut(len(rows), len(found.groups), "features" if len(found.X.shape) < 3 else "cells")
+    head = ("held still", "score", "true drop: at least", "at most", of)
+    return Table(caption, head if len(found) > 1 else head[:-1], rows if len(found) > 1 else [r[:-1] for r in rows],
+                 frozenset(range(1, len(head))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..certificate import Status
 from ..tolerance import GEOMETRIC
-from .findings import quantity_name, ran_out
+from .findings import listing, quantity_name, ran_out
 from .proofs import Proofs
 from .study import Study
 from .unwrapped import sentences
@@ -178,3 +178,41 @@ def range_notes(study: Study) -> list[str]:
 
 def _left_out(proofs: Proofs, named: dict[str, str]) -> list[str]:
     return [f"Left out, {what}: {proofs.missing[key]}." for key, what in named.items() if key in proofs.missing]
+
+
+# ---- bounds around rows
+def about_bounds(study: Study) -> str:
+    told, net = study.bounded, study.question.network
+    assert told is not None
+    still = f", but {listing(told.still)}, which stand{'s' * (len(told.still) == 1)} still," if 0 < len(told.still) <= 6 else (
+        f" but the {len(told.still)} categories and features with two values" if told.still else "")
+    asked = "whether the answer" if net.n_classes or net.is_multilabel else "how far the answer"
+    end = "can change" if net.n_classes or net.is_multilabel else "can move"
+    return (f"Around a row, every feature{still} moves at once, either way, by at most a share of its range: "
+            f"{asked} {end} then is bounded, for all of the infinitely many inputs there. What is proved holds with rounding included; "
+            "what is found is a point, evaluated; between the two it is open, since bounds of this kind are not exact.")
+
+
+def about_important(study: Study) -> str:
+    told = study.bounded
+    if told is None or told.important is None:
+        return ""
+    what = "cell of the image" if study.question.network.input_shape and len(told.important.X.shape) > 2 else "feature"
+    loose = told.important.loose
+    warn = ""
+    if loose.any():
+        warn = (f" In {int(loose.sum())} of {loose.size} rows these intervals overlap throughout: no two drops are known to be in one "
+                "order, and the ranking is a heuristic.")
+    return (f"Each {what} in turn is held still while the others move. The score is how much that lowers the upper bound on any other "
+            "class's lead over the row's (EVA): a difference of bounds, it ranks. How much it truly lowers the lead lies between the two "
+            f"columns beside it.{warn}")
+
+
+def bound_notes(study: Study) -> list[str]:
+    told = study.bounded
+    assert told is not None
+    certificates = dict.fromkeys([f"around the row: {told.at_row.certificate}", f"over all ranges: {told.whole.certificate}"])
+    notes = [f"Certified {line}." for line in certificates]
+    if told.important is not None:
+        notes.append(f"Certified of the features: {told.important.certificate}.")
+    return notes
