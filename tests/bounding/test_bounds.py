@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,12 @@ from bounding.sets import mlp, outside, points  # noqa: E402
 
 import pellucid as pel  # noqa: E402
 from pellucid.bounding import backward, boxes, crown, final, input_set, plain_products, program  # noqa: E402
-from pellucid.errors import DomainError  # noqa: E402
+from pellucid.errors import DomainError, NoDecision  # noqa: E402
+from pellucid.graph import INPUT, Graph, GraphBuilder, Network  # noqa: E402
+from pellucid.ops.conv import Conv  # noqa: E402
+from pellucid.ops.linear import Linear  # noqa: E402
+from pellucid.ops.rearrange import Reshape  # noqa: E402
+from pellucid.ops.relu import ReLU  # noqa: E402
 from pellucid.ops.tanh import Tanh  # noqa: E402
 
 NAMES = {"IBP": "interval", "CROWN-IBP": "crown-interval", "CROWN": "crown", "forward": "forward", "forward+backward": "forward+crown",
@@ -104,8 +110,6 @@ def test_margins_are_differences_bounded_together():
 
 @pytest.mark.parametrize("link", ["softmax", "log_softmax", "sigmoid", "identity"])
 def test_links_bound_what_the_model_answers(link):
-    from dataclasses import replace
-
     rng = np.random.default_rng(4)
     net, x = replace(mlp([3, 8, 4], rng), link=link), rng.normal(size=(3, 3))
     for eps in (0.0, 0.3, 30.0):
@@ -199,8 +203,6 @@ def test_slices_are_bounded_over_their_box():
 
 
 def test_certificates_are_rechecked_and_a_wrong_bound_is_refuted():
-    from dataclasses import replace
-
     from pellucid.bounding.claim import claim
 
     rng = np.random.default_rng(10)
@@ -241,3 +243,29 @@ def test_frames_and_words():
     assert "crown" in repr(found)
     assert len(found) == 2
     assert "<table" in found._repr_html_()
+
+
+@pytest.mark.parametrize("link", ["softmax", "log_softmax"])
+def test_a_link_that_says_nothing_of_the_outputs_is_refused_with_a_way_out(link):
+    net = replace(mlp([3, 8, 1], np.random.default_rng(0)), link=link)
+    ball = pel.Ball(np.full(3, 0.5), 0.1)
+    with pytest.raises(NoDecision, match=f"{link} of one output is .* link='sigmoid'"):
+        pel.bounds(net, ball, link=True)
+    assert pel.bounds(net, ball).lower.shape == (1, 1)
+    three = replace(mlp([3, 8, 3], np.random.default_rng(0)), link=link)
+    with pytest.raises(ValueError, match="margins are rows of their own"):
+        pel.margins(three, ball, 0, link=True)
+
+
+def test_shapes_in_integers_of_numpy_are_taken():
+    rng = np.random.default_rng(0)
+    builder = GraphBuilder((np.int64(2), np.int32(5), 5))
+    conv = builder.add(Conv(rng.normal(size=(3, 2, 3, 3)), np.zeros(3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1), INPUT)
+    flat = builder.add(Reshape((np.int64(27),)), builder.add(ReLU(), conv))
+    graph = builder.graph(builder.add(Linear(rng.normal(size=(2, 27)), np.zeros(2)), flat))
+    nodes = tuple(replace(n, shape=tuple(map(np.int64, n.shape))) for n in graph.nodes)
+    made, ball = Graph((np.int64(2), np.int64(5), np.int64(5)), nodes, graph.output), pel.Ball(np.full((2, 5, 5), 0.5), 0.1)
+    for shape in (graph.input_shape, made.input_shape, *(n.shape for n in (*graph.nodes, *made.nodes))):
+        assert all(type(k) is int for k in shape)
+    for method in ("crown", "forward", "best"):
+        assert torch.equal(*(pel.bounds(Network(g), ball, method=method).lower for g in (graph, made)))

@@ -59,6 +59,9 @@ def bounds(net: Network, domain: Any, *, method: str = "auto", spec: Any = None,
         raise ValueError(f"method {method!r} has no linear forms; crown, crown-interval, forward, forward+crown and alpha-crown have")
     if link and (spec is not None or forms):
         raise ValueError("link=True bounds the model's own answers: leave spec and forms out")
+    if link and net.n_outputs == 1 and net.link in ("softmax", "log_softmax"):
+        raise NoDecision(f"the {net.link} of one output is {1 if net.link == 'softmax' else 0} everywhere: there is nothing to bound. If "
+                         "the model ends in a sigmoid, say so: load(..., link='sigmoid'); link=False bounds the output itself")
     if batch is not None and batch < 1:
         raise ValueError(f"batch={batch}: at least one set at a time")
     kind = _dtype(dtype)
@@ -91,6 +94,8 @@ def margins(net: Network, domain: Any, label: Any, **options: Any) -> Bounds:
     c = net.n_outputs
     if c < 2:
         raise NoDecision("margins need two outputs at least; this network has one: bound it by itself")
+    if options.get("link") or "spec" in options:
+        raise ValueError("margins are rows of their own, of logits: leave link and spec out; bounds(net, domain, spec=...) takes any rows")
     given = [label] if isinstance(label, str) or np.ndim(label) == 0 else list(label)
     labels = [_class(net, y) for y in given]
     eye = torch.eye(c, dtype=torch.float64)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .op import AffineOp, ElementwisePL, Node, Op, SelectionOp, Shape, SmoothOp
+from .op import AffineOp, ElementwisePL, Node, Op, SelectionOp, Shape, SmoothOp, whole
 
 INPUT = "input"
 """The name by which nodes speak of the network's input."""
@@ -25,6 +25,9 @@ class Graph:
     input_shape: Shape
     nodes: tuple[Node, ...]
     output: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "input_shape", whole(self.input_shape))
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -60,7 +63,7 @@ class GraphBuilder:
     """Collects nodes; checks shapes as it goes; gives a Graph."""
 
     def __init__(self, input_shape: Shape):
-        self.input_shape = tuple(int(n) for n in input_shape)
+        self.input_shape = whole(input_shape)
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {INPUT: self.input_shape}
 
@@ -71,7 +74,7 @@ class GraphBuilder:
         while unique in self.shapes:
             k += 1
             unique = f"{base}_{k}"
-        shape = tuple(op.shape(*(self.shapes[s] for s in inputs)))
+        shape = whole(op.shape(*(self.shapes[s] for s in inputs)))
         self.nodes.append(Node(unique, op, tuple(inputs), shape))
         self.shapes[unique] = shape
         return unique

@@ -20,6 +20,11 @@ def size(shape: Shape) -> int:
     return math.prod(shape)
 
 
+def whole(shape: Shape) -> Shape:
+    """The shape in Python's own integers: numpy's overflow, and torch takes them in some places only."""
+    return tuple(int(n) for n in shape)
+
+
 LARGEST_TENSOR = 2**22
 """Entries of one sample's tensor that importers accept: a hostile Pad or Expand is refused before it is allocated. Image networks
 stay below (VGG's first layer has 64 x 224 x 224, 3.2 million)."""
@@ -100,6 +105,9 @@ class Node:
     op: Op
     inputs: tuple[str, ...]
     shape: Shape
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", whole(self.shape))
 
 
 @dataclass(frozen=True, eq=False)
