@@ -62,6 +62,10 @@ class Affine(abc.ABC):
         """(n, *out): the dual norm |A_i scale|_q of each row, scale (n, *in), of an op with one input; None: not known here."""
         return None
 
+    def sided_reach(self, up: Tensor, down: Tensor, q: float) -> Tensor | None:
+        """(n, *out): |(A+ up, A- down)|_q of each row, A+ and A- the sizes of the positive and the negative entries. None: not known."""
+        return None
+
 
 @singledispatch
 def affine(op: AffineOp, shapes: list[Shape], out: Shape, dtype: torch.dtype, device: torch.device) -> Affine:
@@ -167,6 +171,20 @@ class LinearLayer(Affine):
         return torch.stack([(self._absolute * row).amax(dim=1) for row in scale])
 
 
+    @cached_property
+    def _sides(self) -> Tensor:
+        """|W|, where it is positive and then where it is negative, side by side; what the dtype lost is in both."""
+        return torch.cat([torch.where(self.W >= 0, self._absolute, 0.0), torch.where(self.W <= 0, self._absolute, 0.0)], dim=1)
+
+    def sided_reach(self, up, down, q):
+        both = torch.cat([up, down], dim=-1)
+        if q == 1:
+            return both @ self._sides.T
+        if q == 2:
+            return ((both * both) @ (self._sides * self._sides).T).clamp(min=tiny(both.dtype)).sqrt()
+        return torch.stack([(self._sides * row).amax(dim=1) for row in both]) if self.flat else None
+
+
 @affine.register
 def _(op: Linear, shapes, out, dtype, device):
     return LinearLayer(op, shapes[0], out, dtype, device)
@@ -213,10 +231,28 @@ class ConvLayer(Affine):
             return self._apply(scale * scale, self.W * self.W).sqrt()
         if len(self.op.W.shape) != 4 or self.op.groups != 1:
             return None
+        return self._largest(scale, self._absolute)
+
+    def _largest(self, scale, W):
         seen = _windows(F.pad(scale, self.pad), self.op)        # (n, channels * kernel, windows)
-        kernels = self._absolute.flatten(1)
+        kernels = W.flatten(1)
         largest = torch.stack([(seen * k[:, None]).amax(dim=1) for k in kernels], dim=1)
         return largest.reshape(len(scale), len(kernels), *self._counts(scale))
+
+    @cached_property
+    def _sides(self) -> Tensor:
+        """|W|, where it is positive and then where it is negative, side by side as channels; what the dtype lost is in both."""
+        return torch.cat([torch.where(self.W >= 0, self._absolute, 0.0), torch.where(self.W <= 0, self._absolute, 0.0)], dim=1)
+
+    def sided_reach(self, up, down, q):
+        if len(self.op.W.shape) != 4 or self.op.groups != 1:
+            return None
+        both = torch.cat([up, down], dim=1)
+        if q == 1:
+            return self._apply(both, self._sides)
+        if q == 2:
+            return self._apply(both * both, self._sides * self._sides).clamp(min=tiny(both.dtype)).sqrt()
+        return self._largest(both, self._sides)
 
     def _counts(self, x):
         spatial = [n + lo + hi for n, lo, hi in zip(x.shape[2:], self.pad[-2::-2], self.pad[-1::-2], strict=True)]

@@ -73,6 +73,8 @@ def _is_exact(step: Step, exact: set[str], inputs: InputSet) -> bool:
     if not isinstance(rule, Affine):
         return False
     first = step.inputs == (INPUT,) and (inputs.p == math.inf or rule.reach(inputs.scale[:1], 2 if inputs.p == 2 else math.inf) is not None)
+    if first and inputs.p != math.inf and rule.rows() is not None and inputs.room() is not None:
+        return False                                            # intervals know the sides that a box cuts off, not by how much
     return first or (rule.copies and all(s in exact and s != INPUT for s in step.inputs))
 
 

@@ -54,7 +54,10 @@ def interval(step: Step, ins: list[Bounds], inputs: InputSet | None = None) -> B
 
 
 def _first(step: Step, inputs: InputSet) -> Bounds:
-    """Of the first affine step of a ball: A c + a -+ |A_i scale|_q, exact but for rounding; no bound where `reach` knows none."""
+    """Of the first affine step of a ball: A c + a -+ |A_i scale|_q, exact but for rounding; no bound where `reach` knows none.
+
+    Where the ball's box cuts it, A_i goes less far on the sides that are cut (`_sided`).
+    """
     rule, dtype = step.rule, inputs.dtype
     q = 2 if inputs.p == 2 else math.inf
     norm = rule.reach(inputs.scale, q)
@@ -65,11 +68,34 @@ def _first(step: Step, inputs: InputSet) -> Bounds:
     z = rule.forward(inputs.centre)
     over = 1 + 2 * g
     lost = 4 * math.sqrt(tiny(dtype))                           # squares that underflow: of weights (times scale), or of scale
-    r = norm * over + rule.magnitude((inputs.slack + g * inputs.centre.abs()) * over + lost) \
-        + lost * math.sqrt(size(inputs.shape)) * (1 + inputs.scale.flatten(1).amax(1).reshape(-1, *[1] * len(step.shape)))
+    more = rule.magnitude((inputs.slack + g * inputs.centre.abs()) * over + lost) \
+        + lost * math.sqrt(2 * size(inputs.shape)) * (1 + inputs.scale.flatten(1).amax(1).reshape(-1, *[1] * len(step.shape)))
     if rule.bias is not None:
-        z, r = z + rule.bias, r + g * over * rule.bias.abs()
-    return z - r, z + r
+        z, more = z + rule.bias, more + g * over * rule.bias.abs()
+    below, above = norm * over, norm * over
+    if (room := inputs.room()) is not None:
+        below, above = (torch.minimum(norm * over, far) for far in _sided(rule, inputs, room, q, over))
+    return z - (below + more), z + (above + more)
+
+
+NARROW = 1e-2
+"""Room, in units of scale, below which a feature is taken as free of the ball: it adds its room times its weight."""
+
+
+def _sided(rule: Affine, inputs: InputSet, room: tuple[Tensor, Tensor], q: float, over: float) -> tuple[Tensor, Tensor]:
+    """How far each row goes down and up from the centre, at most, where room is less than the ball: the norm over the features with room
+    on the side that the row pulls to, and the rest one by one."""
+    sides = []
+    for k in room:                                              # down, up
+        narrow = k < NARROW
+        sides.append((torch.where(narrow, 0.0, inputs.scale), torch.where(narrow, k * inputs.scale * over, 0.0)))
+    (ball_down, box_down), (ball_up, box_up) = sides
+    norms = [rule.sided_reach(one, other, q) for one, other in ((ball_down, ball_up), (ball_up, ball_down))]
+    rest = [rule.sided_reach(one, other, 1) for one, other in ((box_down, box_up), (box_up, box_down))]
+    if norms[0] is None or norms[1] is None or rest[0] is None or rest[1] is None:
+        infinite = inputs.lower.new_full((), math.inf)
+        return infinite, infinite
+    return (norms[0] + rest[0]) * over, (norms[1] + rest[1]) * over
 
 
 def meet(first: Bounds, second: Bounds) -> Bounds:

@@ -18,6 +18,7 @@ from ..graph.network import Network
 from ..graph.op import Shape, size
 from .lines import both, dot
 from .rounding import gamma, tiny, unit
+from .support import farthest
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class InputSet:
     scale: Tensor | None = None
     slack: Tensor | None = None
     middles: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, init=False)
+    rooms: list[tuple[Tensor, Tensor] | None] = field(default_factory=list, repr=False, init=False)
 
     def __len__(self) -> int:
         return self.lower.shape[0]
@@ -67,6 +69,23 @@ class InputSet:
             self.middles[g] = made
         return made
 
+    def room(self) -> tuple[Tensor, Tensor] | None:
+        """(n, *shape) each: how far a ball's features may go down and up before the box ends, in units of scale, 1 at most; rounded up.
+        None where the box cuts nothing off."""
+        assert self.centre is not None
+        assert self.scale is not None
+        if self.rooms:
+            return self.rooms[0]
+        u, small, moves = unit(self.dtype), tiny(self.dtype), self.scale > 0
+        over, by = 1 + 16 * u, torch.where(moves, self.scale, 1.0)
+        sides = [torch.where(moves, ((far.clamp(min=0) + self.slack) * over + small) / by * over + small, 0.0).clamp(max=1)
+                 for far in (self.centre - self.lower, self.upper - self.centre)]
+        cut = any(bool(((side < 1) & moves).any()) for side in sides)
+        found = (sides[0], sides[1]) if cut else None
+        if not any(t.requires_grad for t in (self.lower, self.upper, self.centre, self.scale)):
+            self.rooms[:] = [found]
+        return found
+
     def __getitem__(self, rows) -> InputSet:
         """The sets of these rows (a slice or index tensor)."""
         pick = {f: v[rows] for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self, f)) is not None}
@@ -75,8 +94,9 @@ class InputSet:
     def least(self, L: Tensor, nodes: int = 0) -> Tensor:
         """(n, s): lower bounds of L x over each set, for rows L (n or 1, s, *shape). Rounded down, all sums included.
 
-        A box's is L c - |L| r with c its middle; a ball's L c - |L scale|_q, 1/p + 1/q = 1 (the dual norm). A set that is both has
-        the larger of the two. The products are off by gamma |L| |c| at most, in any order of summation.
+        A box's is L c - |L| r with c its middle; a ball's L c - |L scale|_q, 1/p + 1/q = 1 (the dual norm). A ball that its box cuts
+        (clip, half-balls) has the support function of both, nearly (`farthest`). A set that is both has the largest of what holds.
+        The products are off by gamma |L| |c| at most, in any order of summation.
         """
         g = gamma(L[0, 0].numel() + nodes + 16, L.dtype)
         small = tiny(L.dtype) * 4
@@ -85,12 +105,16 @@ class InputSet:
         best = both(L, middle, minus) - lost
         if self.p == math.inf:
             return best
-        size_ = L.abs()
-        q = 2 if self.p == 2 else math.inf
-        scaled = size_ * self.scale.unsqueeze(1)
-        norm = _norm2(scaled.flatten(2)) if q == 2 else scaled.flatten(2).amax(dim=2)
-        ball = dot(L, self.centre) - norm * (1 + 2 * g) - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small) - lost
-        return torch.maximum(best, ball)
+        size_, room = L.abs(), self.room()
+        if room is None:
+            scaled = (size_ * self.scale.unsqueeze(1)).flatten(2)
+            norm = (_norm2(scaled) if self.p == 2 else scaled.amax(dim=2)) * (1 + 2 * g)
+        else:
+            scale, down, up_ = (t.flatten(1) for t in (self.scale, *room))
+            norm = farthest(L.flatten(2), scale, down, up_, self.p, nodes) + 4 * small
+            small = small * (1 + scale.amax(dim=1).reshape(-1, *[1] * len(self.shape)))
+        ball = dot(L, self.centre) - norm - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small) - 2 * lost
+        return torch.fmax(best, ball)                           # where one overflowed, the other holds
 
 
 def _norm2(x: Tensor) -> Tensor:
