@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..graph.op import size
 from .affine import Affine
 from .forward import Pair
 from .interval import reach_of
-from .lines import both, dot
+from .lines import both, dot, exact_dot, sizes_dot
 from .piecewise import Bounds
 from .program import Program, Step
 from .rounding import gamma, tiny, unit
@@ -28,7 +29,8 @@ class Trace:
     """What is known of every tensor of a program over some sets: the state of one call, never kept.
 
     bounds: (lower, upper) of each tensor, (n, *shape), for all tensors before those that are asked about. lines: linear bounds of the
-    nonlinear steps, made when they are first needed. pairs: of the forward method, where it was used.
+    nonlinear steps, made when they are first needed. pairs: of the forward method, where it was used. anchored: rounding is measured
+    from values of one point (`anchor`), not from 0; of float32 only.
     """
 
     program: Program
@@ -39,6 +41,8 @@ class Trace:
     reaches: dict[str, Tensor] = field(default_factory=dict)
     floors: dict[str, Tensor] = field(default_factory=dict)
     pairs: dict[str, Pair] = field(default_factory=dict)
+    anchored: bool = False
+    anchors: dict[str, Tensor] = field(default_factory=dict)
 
     def lines_of(self, step: Step):
         if step.name not in self.lines:
@@ -55,7 +59,7 @@ class Trace:
         """(n, *shape): what an affine step's rounding costs for each unit of |L|; None where there is none."""
         rule, nodes = step.rule, len(self.program.steps)
         assert isinstance(rule, Affine)
-        if rule.copies and rule.terms_back <= 1 and rule.bias is None:
+        if _is_exact(rule):
             return None
         if step.name not in self.spoils:
             dtype = self.program.dtype
@@ -65,6 +69,72 @@ class Trace:
             room = room + 8 * (rule.terms + 4) * tiny(dtype)    # what underflows here, and in the bias, where |L| is large
             self.spoils[step.name] = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=g * over)
         return self.spoils[step.name]
+
+    def anchor(self, name: str) -> Tensor:
+        """(n, *shape) float64: the tensor's value near the middle of each set. Any number would do: errors grow with the distance."""
+        if name not in self.anchors:
+            exact = self.program.exact
+            assert exact is not None
+            with torch.no_grad():
+                if name == INPUT:
+                    self.anchors[INPUT] = self.inputs.anchor
+                else:
+                    step = exact.step(name)
+                    zs = [self.anchor(s) for s in step.inputs]
+                    if isinstance(step.rule, Affine):
+                        value = step.rule.forward(*zs)
+                        self.anchors[name] = value if step.rule.bias is None else value + step.rule.bias
+                    else:
+                        self.anchors[name] = step.rule.interval(*((z, z) for z in zs))[0]
+        return self.anchors[name]
+
+    def near(self, name: str) -> Tensor:
+        """(n, *shape): the largest distance of a tensor from its anchor, rounded up."""
+        low, high = self.bounds[name]
+        a = self.anchor(name)
+        far = torch.maximum(high.detach().double() - a, a - low.detach().double())
+        return far.to(self.program.dtype) * (1 + 4 * unit(self.program.dtype)) + tiny(self.program.dtype)
+
+    def spoil_near(self, step: Step) -> Tensor:
+        """As `spoil`, for rows that go from anchor to anchor (`_anchored`): gamma |A| times the distance, and what float64 loses."""
+        rule, dtype, nodes = step.rule, self.program.dtype, len(self.program.steps)
+        assert isinstance(rule, Affine)
+        key = f"{step.name} near"
+        if key not in self.spoils:
+            g = gamma(size(step.shape) + nodes + 16, dtype)
+            over = 1 + 4 * g + 4 * gamma(rule.terms + 8, dtype)
+            most = max(size(step.shape), *(size(self.program.shapes[s]) for s in step.inputs))
+            e = 8 * gamma(most + rule.terms + rule.terms_back + 64, torch.float64)
+            c = gamma(rule.terms_back + 4, dtype)
+            anchors = [self.anchor(s).to(dtype).abs() for s in step.inputs]
+            room = rule.magnitude(*(self.near(s) * c + a * e + tiny(dtype) for s, a in zip(step.inputs, anchors, strict=True)))
+            if self.inputs.p != math.inf and step.inputs == (INPUT,):
+                room = torch.minimum(room, self._near_ball(rule, c, anchors[0] * e))
+            room = (room + e * self.anchor(step.name).to(dtype).abs()) * over
+            room = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=e * over)
+            self.spoils[key] = room + 8 * (rule.terms + 4) * tiny(dtype)
+        return self.spoils[key]
+
+    def spoil_rows(self, step: Step) -> Tensor:
+        """As `spoil`, of the rows of A themselves: no product is made, but digits of A may be lost in the dtype."""
+        rule, dtype = step.rule, self.program.dtype
+        assert isinstance(rule, Affine)
+        key = f"{step.name} rows"
+        if key not in self.spoils:
+            c = 2 * unit(dtype) * (1 + 4 * gamma(rule.terms + 8, dtype))
+            room = rule.magnitude(*(self.reach(s) for s in step.inputs)) * c + 8 * (rule.terms + 4) * tiny(dtype)
+            self.spoils[key] = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=4 * c)
+        return self.spoils[key]
+
+    def _near_ball(self, rule: Affine, c: float, rest: Tensor) -> Tensor:
+        """c |A| |x - centre| over a ball, by its dual norm, and |A| rest."""
+        inputs, dtype = self.inputs, self.program.dtype
+        norm = rule.reach(inputs.scale.detach(), 2 if inputs.p == 2 else math.inf)
+        if norm is None:
+            return rest.new_tensor(math.inf)
+        lost = 4 * math.sqrt(tiny(dtype))
+        far = lost * math.sqrt(size(inputs.shape)) * (1 + inputs.scale.detach().flatten(1).amax(1).reshape(-1, *[1] * (norm.dim() - 1)))
+        return (norm * (1 + 2 * gamma(size(inputs.shape) + 16, dtype)) + far) * c + rule.magnitude((inputs.slack + lost) * c + rest)
 
     def floor(self, step: Step) -> Tensor:
         """(n, 1): what products that underflow can cost in all, for one row."""
@@ -93,9 +163,11 @@ class Form:
 
     L: Tensor
     d: Tensor
+    at: tuple[InputSet, Tensor] | None = None                   # of these sets, L times their anchor, where it is known already
 
     def least(self, inputs: InputSet, nodes: int = 0) -> Tensor:
-        return inputs.least(self.L, nodes + 2) + self.d - 4 * unit(self.d.dtype) * self.d.abs()
+        at = self.at[1] if self.at is not None and self.at[0] is inputs else None
+        return inputs.least(self.L, nodes + 2, at) + self.d - 4 * unit(self.d.dtype) * self.d.abs()
 
 
 def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None = None, until_nonlinear: bool = False) -> Form:
@@ -114,17 +186,20 @@ def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None =
     unit_ = unit(program.dtype)
     pending: dict[str, Tensor | Units] = {name: L}
     d: Tensor | Any = None
+    known: Tensor | None = None
     for step in reversed(program.steps[: program.place.get(name, -1) + 1]):
         if step.name not in pending or (until_nonlinear and not step.is_affine):
             continue
         L, rule = pending.pop(step.name), step.rule
         if step.is_affine:
-            parts, cost = _through_affine(trace, step, L)
+            parts, cost, dots = _through_affine(trace, step, L)
         else:
             assert not isinstance(rule, Affine)
             L = L.rows(program) if isinstance(L, Units) else L
             line = lines[step.name] if lines and step.name in lines else trace.lines_of(step)
-            parts, cost = line.back(L, [trace.reach(s) for s in step.inputs], nodes)
+            (parts, cost), dots = line.back(L, [trace.reach(s) for s in step.inputs], nodes), None
+        if INPUT in step.inputs:                                # known only where these rows are all that gets there
+            known = dots if step.inputs == (INPUT,) and INPUT not in pending else None
         cost = cost - trace.floor(step)
         d = cost if d is None else d + cost
         for source, part in zip(step.inputs, parts, strict=True):
@@ -150,27 +225,49 @@ def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None =
     shape = len(trace.inputs), L.shape[1]
     if not isinstance(d, Tensor) or d.shape != shape:
         d = torch.zeros(shape, dtype=program.dtype, device=program.device) + d
-    return Form(L, d)
+    alone = known is not None and len(pending) == 1 and not trace.pairs
+    return Form(L, d, (trace.inputs, known) if alone and known is not None else None)
 
 
-def _through_affine(trace: Trace, step: Step, L: Tensor | Units) -> tuple[list[Tensor], Tensor]:
-    """([A_k^T L], what the bias adds and the rounding takes)."""
+def _through_affine(trace: Trace, step: Step, L: Tensor | Units) -> tuple[list[Tensor], Tensor, Tensor | None]:
+    """([A_k^T L], what the bias adds and the rounding takes, the first part times its anchor where that was made)."""
     rule, program = step.rule, trace.program
     assert isinstance(rule, Affine)
-    spoil = trace.spoil(step)
     rows = rule.rows() if isinstance(L, Units) else None
+    if trace.anchored and rows is None and not _is_exact(rule):
+        return _anchored(trace, step, L.rows(program) if isinstance(L, Units) else L)
+    spoil = trace.spoil_rows(step) if trace.anchored and rows is not None else trace.spoil(step)
     if rows is not None and isinstance(L, Units):               # the identity times A is A
         zero = torch.zeros((), dtype=program.dtype, device=program.device)
         bias = zero if rule.bias is None else rule.bias.flatten()[L.index]
         off = zero if spoil is None else spoil.flatten(1)[:, L.index]
         d = torch.cat([torch.atleast_2d(bias - off), torch.atleast_2d(-bias - off)], dim=1) if bias.dim() or off.dim() else zero
-        return [_and_negative(r, L.index) for r in rows], d
+        return [_and_negative(r, L.index) for r in rows], d, None
     L = L.rows(program) if isinstance(L, Units) else L
     if rule.bias is not None and spoil is not None:
-        return rule.back(L), both(L, rule.bias.unsqueeze(0), -spoil)
+        return rule.back(L), both(L, rule.bias.unsqueeze(0), -spoil), None
     if spoil is not None:
-        return rule.back(L), -dot(L.abs(), spoil)
-    return rule.back(L), torch.zeros(1, L.shape[1], dtype=program.dtype, device=program.device)
+        return rule.back(L), -dot(L.abs(), spoil), None
+    return rule.back(L), torch.zeros(1, L.shape[1], dtype=program.dtype, device=program.device), None
+
+
+def _is_exact(rule: Affine) -> bool:
+    """Entries go back as they are."""
+    return rule.copies and rule.terms_back <= 1 and rule.bias is None
+
+
+def _anchored(trace: Trace, step: Step, L: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+    """L y = L (y0 + A (x - x0)) >= L' x + (L y0 - L' x0) - |L' - L A| |x - x0|, for any x0 and y0 = A x0 + a.
+
+    With the bracket in float64, what L' = fl(L A) is off by counts for the distance from x0 only, and not for the size of x."""
+    rule = step.rule
+    assert isinstance(rule, Affine)
+    parts = rule.back(L)
+    dots = [exact_dot(part, trace.anchor(source)) for source, part in zip(step.inputs, parts, strict=True)]
+    moved = exact_dot(L, trace.anchor(step.name)) - sum(dots[1:], dots[0])
+    u = unit(L.dtype)
+    moved = moved - moved.abs() * (2 * u * (len(trace.program.steps) + 8))      # of the conversion, and of adding it up
+    return parts, moved.to(L.dtype) - sizes_dot(L, trace.spoil_near(step)), dots[0]
 
 
 def _and_negative(A: Tensor, index: Tensor) -> Tensor:

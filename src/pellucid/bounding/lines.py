@@ -80,6 +80,25 @@ def both(L: Tensor, v: Tensor, w: Tensor) -> Tensor:
     return torch.cat([F.linear(v, part) + F.linear(w, part.abs()) for part in parts], dim=1)
 
 
+def sizes_dot(L: Tensor, w: Tensor) -> Tensor:
+    """(n, s): |L| w, as `both`."""
+    if L.shape[0] > 1 or w.shape[0] > 1 or L.device.type != "cpu" or L.requires_grad or w.requires_grad:
+        return dot(L.abs(), w)
+    rows, flat, w = max(1, CHUNK // L[0, 0].numel()), L[0].flatten(1), w.flatten()
+    found = [torch.mv(part.abs(), w) for part in (flat.split(rows) if rows < len(flat) else (flat,))]
+    return (found[0] if len(found) == 1 else torch.cat(found)).unsqueeze(0)
+
+
+def exact_dot(L: Tensor, v: Tensor) -> Tensor:
+    """(n, s) float64: rows L times v (n or 1, *shape), float64: off by gamma of float64, which is nothing beside a rounding of float32."""
+    if L.dtype == torch.float64:
+        return dot(L, v)
+    if L.shape[0] > 1 or L.device.type != "cpu" or L.requires_grad:
+        return dot(L.double(), v)
+    flat, v = L[0].flatten(1).double(), v.flatten(1)
+    return torch.mv(flat, v[0]).unsqueeze(0) if len(v) == 1 else F.linear(v, flat)
+
+
 def dot(L: Tensor, v: Tensor) -> Tensor:
     """(n, s): rows L (n or 1, s, *shape) times v (n or 1, *shape)."""
     L, v = L if L.dim() == 3 else L.flatten(2), v if v.dim() == 2 else v.flatten(1)

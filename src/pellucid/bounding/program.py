@@ -43,6 +43,7 @@ class Program:
     output: str
     dtype: torch.dtype
     device: Any
+    exact: Program | None = None                                # the same in float64, of a program of float32
 
     @cached_property
     def hidden(self) -> tuple[str, ...]:
@@ -93,5 +94,6 @@ def program(graph: Graph, dtype: torch.dtype = torch.float64, device: Any = "cpu
         shapes = {INPUT: graph.input_shape, **{n.name: n.shape for n in graph.nodes}}
         steps = tuple(Step(n.name, n.inputs, n.shape, _rule(n.op, [shapes[s] for s in n.inputs], n.shape, dtype, device))
                       for n in graph.nodes)
-        made[key] = Program(steps, {s.name: k for k, s in enumerate(steps)}, shapes, graph.output, dtype, device)
+        exact = program(graph, torch.float64, device) if dtype == torch.float32 else None
+        made[key] = Program(steps, {s.name: k for k, s in enumerate(steps)}, shapes, graph.output, dtype, device, exact)
     return made[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..geometry import Ball, Box, Slice, as_slice
 from ..geometry.slice import NamedSlice
 from ..graph.network import Network
 from ..graph.op import Shape, size
-from .lines import both, dot
+from .lines import both, dot, exact_dot
 from .rounding import gamma, tiny, unit
 from .support import farthest
 
@@ -91,12 +92,18 @@ class InputSet:
         pick = {f: v[rows] for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self, f)) is not None}
         return replace(self, **pick)
 
-    def least(self, L: Tensor, nodes: int = 0) -> Tensor:
-        """(n, s): lower bounds of L x over each set, for rows L (n or 1, s, *shape). Rounded down, all sums included.
+    @cached_property
+    def anchor(self) -> Tensor:
+        """(n, *shape) float64: a ball's centre, or the middle of a box; without gradients."""
+        return (self.lower / 2 + self.upper / 2 if self.centre is None else self.centre).detach().double()
+
+    def least(self, L: Tensor, nodes: int = 0, at: Tensor | None = None) -> Tensor:
+        """(n, s): lower bounds of L x over each set, for rows L (n or 1, s, *shape). Rounded down, all sums included. at: L times
+        `anchor` in float64, where it is known.
 
         A box's is L c - |L| r with c its middle; a ball's L c - |L scale|_q, 1/p + 1/q = 1 (the dual norm). A ball that its box cuts
         (clip, half-balls) has the support function of both, nearly (`farthest`). A set that is both has the largest of what holds.
-        The products are off by gamma |L| |c| at most, in any order of summation.
+        The products are off by gamma |L| |c| at most, in any order of summation; those of float32 with a centre are made in float64.
         """
         g = gamma(L[0, 0].numel() + nodes + 16, L.dtype)
         small = tiny(L.dtype) * 4
@@ -113,7 +120,9 @@ class InputSet:
             scale, down, up_ = (t.flatten(1) for t in (self.scale, *room))
             norm = farthest(L.flatten(2), scale, down, up_, self.p, nodes) + 4 * small
             small = small * (1 + scale.amax(dim=1).reshape(-1, *[1] * len(self.shape)))
-        ball = dot(L, self.centre) - norm - dot(size_, (self.slack + g * self.centre.abs()) * (1 + 2 * g) + small) - 2 * lost
+        at = exact_dot(L, self.centre.double()) if at is None else at             # in float64: off by its conversion only
+        centred = gamma(nodes + 16, L.dtype) if L.dtype == torch.float32 else g
+        ball = at.to(L.dtype) - norm - dot(size_, (self.slack + centred * self.centre.abs()) * (1 + 2 * g) + small) - 2 * lost
         return torch.fmax(best, ball)                           # where one overflowed, the other holds
 
 
