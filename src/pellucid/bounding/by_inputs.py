@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..attacks import Goal, ascend, boxes
+from .inherited import Inherited
 from .joint import joint
 from .leaves import Below, BoxBounds
 from .property import Case
@@ -36,12 +37,13 @@ MOST_KEPT = 200_000
 
 @dataclass(eq=False)
 class _Open:
-    """Boxes that are not done, with the cases that are not excluded there and their bounds."""
+    """Boxes that are not done, with the cases that are not excluded there, their bounds, and where in `Inherited` their halves' share lies."""
 
     lower: np.ndarray
     upper: np.ndarray
     alive: np.ndarray
     bound: np.ndarray
+    slot: np.ndarray
 
     def __len__(self) -> int:
         return len(self.bound)
@@ -54,10 +56,10 @@ class _Open:
         return self.some(order[:n]), self.some(np.sort(order[n:]))
 
     def some(self, rows: np.ndarray) -> _Open:
-        return _Open(self.lower[rows], self.upper[rows], self.alive[rows], self.bound[rows])
+        return _Open(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
 
     def plus(self, other: _Open) -> _Open:
-        return _Open(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in ("lower", "upper", "alive", "bound")))
+        return _Open(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in self.__dataclass_fields__))
 
 
 def by_inputs(search: Search, bound: BoxBounds, *, batch: int = BATCH, iterations: int = ITERATIONS) -> None:
@@ -89,7 +91,8 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
     strict, ends = np.concatenate([c.strict for c in cases]), np.cumsum([0, *(len(c.b) for c in cases)])
     rows = [np.arange(ends[k], ends[k + 1]) for k in range(len(cases))]
     low, up = cases[0].lower, cases[0].upper
-    open_ = _Open(low[None], up[None], np.ones((1, len(cases)), dtype=bool), np.array([-np.inf]))
+    open_ = _Open(low[None], up[None], np.ones((1, len(cases)), dtype=bool), np.array([-np.inf]), np.array([-1]))
+    inherited = Inherited(bound.program)
     whole, stuck, budget = _log_volume(low[None], up[None])[0], 0, search.budget
     done, rounds = 0.0, 0
     try:
@@ -98,7 +101,7 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
                 break
             now, open_ = open_.take(min(batch, budget.nodes_left))
             budget.nodes += len(now)
-            look = _Look(bound(now.lower, now.upper, C), C, b, rows, strict, now)
+            look = _Look(bound(now.lower, now.upper, C, inherited.take(now.slot)), C, b, rows, strict, now)
             look.mix()
             if iterations:
                 look.sharpen(bound, iterations)
@@ -122,9 +125,10 @@ def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, ite
             rounds += 1
             if rounds % ATTACK_EVERY == 0 and _attacked(search, cases, lower, upper, alive):
                 break
-            halves, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
+            halves, split, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
             stuck += len(unsplit)
             search.open_bound = min(search.open_bound, float(unsplit.min(initial=np.inf)))
+            halves.slot = np.tile(inherited.put(look.found.trace, left[split], uses=2), 2)
             open_ = open_.plus(halves)
             budget.tell(len(open_), min(done, 1.0))
     except KeyboardInterrupt:                                   # boxes in hand are lost, so that nothing may be claimed
@@ -247,8 +251,8 @@ def _attacked(search: Search, cases: list[Case], lower: np.ndarray, upper: np.nd
     return False
 
 
-def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray]:
-    """Both halves of each box, along the feature over which the linear bound moves most; and the bounds of those that cannot be halved."""
+def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray, np.ndarray]:
+    """Both halves of boxes, along the feature over which the linear bound moves most; which boxes; the bounds of those that cannot be."""
     middle = lower + (upper - lower) / 2
     can = (lower < middle) & (middle < upper)
     width = upper - lower
@@ -262,5 +266,5 @@ def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray]:
     left_upper[np.arange(len(n)), axis[n]] = at
     right_lower[np.arange(len(n)), axis[n]] = at
     halves = _Open(np.concatenate([lower[n], right_lower]), np.concatenate([left_upper, upper[n]]),
-                   np.concatenate([alive[n], alive[n]]), np.concatenate([bound[n], bound[n]]))
-    return halves, bound[~ok]
+                   np.concatenate([alive[n], alive[n]]), np.concatenate([bound[n], bound[n]]), np.full(2 * len(n), -1))
+    return halves, n, bound[~ok]

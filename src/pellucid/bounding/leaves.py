@@ -12,6 +12,7 @@ from ..graph import Graph
 from .backward import Trace, lowest
 from .hidden import crown
 from .mixing import Mixture, climb
+from .piecewise import Bounds
 from .program import Program, program
 from .rounding import plain_products
 from .sets import InputSet, boxes, down, up
@@ -41,10 +42,10 @@ class BoxBounds:
     def of(cls, graph: Graph, dtype: Any = torch.float32, device: Any = "cpu") -> BoxBounds:
         return cls(graph, program(graph, dtype, device))
 
-    def __call__(self, lower: np.ndarray, upper: np.ndarray, C: np.ndarray) -> Below:
-        """Of rows C (m, outputs), over boxes (n, k)."""
+    def __call__(self, lower: np.ndarray, upper: np.ndarray, C: np.ndarray, given: dict[str, Bounds] | None = None) -> Below:
+        """Of rows C (m, outputs), over boxes (n, k); given: bounds of hidden tensors that are known to hold there."""
         with torch.no_grad(), plain_products():
-            trace = crown(self.program, self.sets(lower, upper))
+            trace = crown(self.program, self.sets(lower, upper), given=given)
             L, lost = self.rows(C[None])
             values, form = lowest(trace, self.program.output, L, keep=True)
             assert form is not None
