@@ -29,6 +29,8 @@ class Inherited:
         self._values = torch.full((1, width), torch.nan, dtype=program.dtype, device=program.device)
         self._uses = np.zeros(1, dtype=np.int64)
         self._free: list[int] = []
+        starts = np.cumsum([0, *(2 * size(shape) for shape in self.shapes.values())])
+        self._begin = dict(zip(self.names, starts.tolist(), strict=False))
 
     def put(self, trace: Trace, rows: np.ndarray, uses: int) -> np.ndarray:
         """Keep what a trace knows of these rows, for so many readers each. Their slots; -1 where there is no room."""
@@ -42,6 +44,19 @@ class Inherited:
         self._values[torch.as_tensor(slots[:n], device=self._values.device)] = torch.cat(flat, dim=1)
         self._uses[slots[:n]] = uses
         return slots
+
+    def cut(self, slots: np.ndarray, tensors: np.ndarray, units: np.ndarray, at: np.ndarray, side: int) -> None:
+        """What is kept there holds where z >= at (side 1) or z <= at (-1) too, z one unit of a tensor (of `names`) for each slot."""
+        for k in np.unique(tensors):
+            here, name = np.flatnonzero(tensors == k), self.names[k]
+            column = self._begin[name] + units[here] + (0 if side > 0 else size(self.shapes[name]))
+            to = tuple(torch.as_tensor(a, device=self._values.device) for a in (slots[here], column))
+            now, t = self._values[to], torch.as_tensor(at[here], device=self._values.device).to(self._values.dtype)
+            self._values[to] = torch.maximum(now, t) if side > 0 else torch.minimum(now, t)
+
+    def has_room(self, n: int) -> bool:
+        """Can so many more be kept?"""
+        return bool(self.names) and self._room(n) >= n
 
     def take(self, slots: np.ndarray) -> dict[str, Bounds]:
         """What is kept there, as `given` of `crown`; each slot is used once more."""
