@@ -61,7 +61,7 @@ def dense(widths=(784, 128, 64, 10)):
     return nn.Sequential(*layers[:-1])
 
 
-def convolutional(filters=(16, 32, 64), dropout: float = 0.3):
+def convolutional(filters=(12, 24, 48), dropout: float = 0.2):
     """Three strided convolutions of a 3 x 32 x 32 image, each with BatchNorm."""
     from torch import nn
 
@@ -75,8 +75,8 @@ def train(model, X, y, *, epochs: int = 15, decay: float = 1e-3, noise: float = 
           smoothing: float = 0.0, seed: int = 0):
     """AdamW on cross-entropy with smoothed labels.
 
-    Images are changed each time they are seen: noise: uniform, of so much; shift: moved by up to so many pixels and mirrored; colour: how far
-    contrast and brightness vary; hole: a square of so many pixels is covered.
+    Images are changed each time they are seen. noise: uniform, of so much; shift: moved by up to so many pixels and mirrored; colour:
+    how far contrast and brightness vary; hole: a square of so many pixels is covered.
     """
     import torch
 
