@@ -81,8 +81,13 @@ class Engine:
         """How many rows of X at a time, if each makes so many sets."""
         rows = question.C.shape[1] + 1
         width, total = self.run.widest, sum(int(np.prod(s)) for s in self.run.shapes.values())
+        carried = 8 * rows * width
+        if self.method.startswith("forward"):                   # every tensor's lines in terms of all inputs, two, and those made of them
+            inner = max((int(np.prod(s)) for name, s in self.run.shapes.items() if name != INPUT), default=1)
+            rows, width = int(np.prod(self.run.shapes[INPUT])), inner
+            carried += 12 * rows * width
         item = torch.finfo(self.run.dtype).bits // 8
-        fit = self.memory / (item * sets * (8 * rows * width + 12 * total + 10 * width))
+        fit = self.memory / (item * sets * (carried + 12 * total + 10 * self.run.widest))
         cached = ENTRIES / (sets * rows * width) if str(self.run.device) == "cpu" else np.inf
         return int(max(1, min(fit, cached)))
 
