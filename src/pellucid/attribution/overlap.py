@@ -251,20 +251,17 @@ def _tighten(base: Trace, frozen: Trace, name: str, u: Family) -> None:
 
     Units that B decides are decided in B_u too."""
     index = undecided(base, name)
-    found: tuple[list, ...] = ([], [], [], [])
     at_a_time = max(1, ENTRIES // (2 * len(base.inputs) * base.program.widest))
+    # written where they belong: many small tensors kept between large ones that come and go would spread over the whole heap
+    ends = [[b.flatten(1).clone() for b in trace.bounds[name]] for trace in (base, frozen)]
     for part in index.split(at_a_time) if len(index) else ():
-        whole, held = u.least(backward(base, name, Units(name, part)), len(base.program.steps))
         k = len(part)
-        for into, value in zip(found, (whole[:, :k], -whole[:, k:], held[..., :k], -held[..., k:]), strict=True):
-            into.append(value.reshape(-1, k))
-    if not len(index):
-        return
-    for trace, (low, high) in ((base, found[:2]), (frozen, found[2:])):
+        for (low, high), read in zip(ends, u.least(backward(base, name, Units(name, part)), len(base.program.steps)), strict=True):
+            read = read.reshape(-1, 2 * k)
+            low[:, part], high[:, part] = read[:, :k], -read[:, k:]
+    for trace, (low, high) in zip((base, frozen), ends, strict=True):
         l, h = trace.bounds[name]
-        at = index.expand(len(l), -1)
-        new = (b.flatten(1).scatter(1, at, torch.cat(v, dim=1)).reshape(l.shape) for b, v in ((l, low), (h, high)))
-        trace.bounds[name] = meet((l, h), tuple(new))
+        trace.bounds[name] = meet((l, h), (low.reshape(l.shape), high.reshape(h.shape)))
 
 
 def _by_pairs(base: Trace, frozen: Trace, step: Step, u: Family, bounded: bool) -> None:
