@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..bounding.backward import Form, Trace, Units, backward, lowest
 from ..bounding.forward import push, start
-from ..bounding.hidden import crown, forward, intervals, undecided
+from ..bounding.hidden import OPTIMISED, crown, forward, intervals, undecided
 from ..bounding.interval import interval, meet
 from ..bounding.optimise import better_form, optimised
 from ..bounding.program import Program, Step, program
 from ..bounding.rounding import plain_products, unit
 from ..bounding.sets import InputSet
 from ..graph.graph import INPUT
+from ..graph.op import size
 from .asked import Question, Sets
 from .frozen import Family, family, input_sets
 
@@ -86,10 +87,21 @@ class Engine:
             inner = max((int(np.prod(s)) for name, s in self.run.shapes.items() if name != INPUT), default=1)
             rows, width = int(np.prod(self.run.shapes[INPUT])), inner
             carried += 12 * rows * width
+        if self.method == "alpha-crown":                        # what gradients go back through
+            carried += 24 * (rows + self._optimised()) * width
         item = torch.finfo(self.run.dtype).bits // 8
         fit = self.memory / (item * sets * (carried + 12 * total + 10 * self.run.widest))
         cached = ENTRIES / (sets * rows * width) if str(self.run.device) == "cpu" else np.inf
         return int(max(1, min(fit, cached)))
+
+    def _optimised(self) -> int:
+        """Rows at most whose lines are optimised together: two a unit of a hidden tensor."""
+        most, before = 0, 0
+        for step in self.run.steps:
+            if before and step.name in self.run.hidden:
+                most = max(most, 2 * min(size(step.shape), OPTIMISED // (2 * before)))
+            before += 0 if step.is_affine else size(step.shape)
+        return most
 
 
 def overlap_bounds(question: Question, engine: Engine) -> Iterator[tuple[np.ndarray, np.ndarray]]:
