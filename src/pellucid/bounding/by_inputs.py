@@ -1,14 +1,17 @@
-"""Branch and bound by splitting the inputs: batches of boxes, halved where that helps most (few inputs: ACAS Xu has five)."""
+"""Branch and bound for few inputs (ACAS Xu has five): batches of boxes, halved where that helps most, and units split inside them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ..attacks import Goal, ascend, boxes
+from .inherited import Inherited
 from .joint import joint
-from .leaves import Below, BoxBounds
+from .leaves import Below, BoxBounds, Choices
+from .parts import Parts
 from .property import Case
 from .searching import Search, excluded
 
@@ -18,62 +21,34 @@ BATCH = 512
 BEST_FIRST = 2**15
 """Open boxes up to which those with the worst bounds come first, which finds counterexamples; beyond, the newest, which saves memory."""
 
-ITERATIONS = 0
-"""Of a search for the lines of the last pass, for boxes that are left. On ACAS Xu it saves no boxes to speak of: what is loose there are
-the bounds of hidden units, which halving tightens."""
-
 ATTACK_EVERY, ATTACKED = 8, 24
 """Every so many batches gradients look for a witness in so many boxes."""
-
-NEAR = 2.0
-"""Boxes whose margin is below zero by more than this many times what the linear bound changes over them are halved without that."""
-
-WEIGHTS = 1024.0
-"""Weights of rows in a mixture are multiples of one over this."""
 
 MOST_KEPT = 200_000
 """Leaves that are kept for `check`."""
 
-@dataclass(eq=False)
-class _Open:
-    """Boxes that are not done, with the cases that are not excluded there and their bounds."""
+WORTH = 1.0
+"""A unit is split, and not the box, where its lines lose at least so many times what all lines lose by the width of one feature."""
 
-    lower: np.ndarray
-    upper: np.ndarray
-    alive: np.ndarray
-    bound: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.bound)
-
-    def take(self, n: int) -> tuple[_Open, _Open]:
-        """n of them, and the rest."""
-        if len(self) <= n:
-            return self, self.some(np.zeros(0, dtype=int))
-        order = np.argpartition(self.bound, n) if len(self) <= BEST_FIRST else np.arange(len(self) - 1, -1, -1)
-        return self.some(order[:n]), self.some(np.sort(order[n:]))
-
-    def some(self, rows: np.ndarray) -> _Open:
-        return _Open(self.lower[rows], self.upper[rows], self.alive[rows], self.bound[rows])
-
-    def plus(self, other: _Open) -> _Open:
-        return _Open(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in ("lower", "upper", "alive", "bound")))
-
-
-def by_inputs(search: Search, bound: BoxBounds, *, batch: int = BATCH, iterations: int = ITERATIONS) -> None:
+def by_inputs(search: Search, bound: BoxBounds, *, batch: int = BATCH) -> None:
     """Search every case's box; what comes out stands in `search`.
 
     Needs     bounds that are sound in floats; cases with finite boxes.
     Gives     a witness, or leaves that cover the box of each case, on each of which each case is excluded, or what is left open.
     Sound     yes: a box is halved at a float, which belongs to both halves, so that the leaves cover the box exactly.
     Complete  no: where the margin is 0 or below what rounding leaves it ends with boxes that cannot be halved, or by its budget.
-    Source    Bunel et al. 2018 (branch and bound, "smart" input splits); Wang et al. 2018 (ReluVal).
-    Differs   a feature is chosen by how much the linear bound of the row that is nearest to excluding its case moves over it.
+    Source    Bunel et al. 2018, 2020 (branch and bound, scores of units); Wang et al. 2018 (ReluVal); Bak et al. 2020 (nnenum: exact
+              once few units are undecided).
+    Differs   bounds of hidden tensors are handed on from a box to its parts. Where one unit's lines lose more than the width of any
+              feature makes all lines lose, that unit is split, and its two sides are half-spaces of the box, which rows are mixed with by a
+              linear programme: with every unit decided that is exact. A feature is chosen by the product of what the linear bound
+              moves over it, which alone never halves where only the gap is wide, and of what it makes lines lose, which alone says
+              nothing where bounds are far off (design/verification.md).
     """
     for cases in _groups(search.space.cases):
         if search.is_decided:
             return
-        _search(search, cases, bound, batch, iterations)
+        _Tree(search, cases, bound, batch).run()
 
 
 def _groups(cases: tuple[Case, ...]) -> list[list[Case]]:
@@ -84,71 +59,125 @@ def _groups(cases: tuple[Case, ...]) -> list[list[Case]]:
     return list(groups.values())
 
 
-def _search(search: Search, cases: list[Case], bound: BoxBounds, batch: int, iterations: int) -> None:
-    C, b = np.vstack([c.C for c in cases]), np.concatenate([c.b for c in cases])
-    strict, ends = np.concatenate([c.strict for c in cases]), np.cumsum([0, *(len(c.b) for c in cases)])
-    rows = [np.arange(ends[k], ends[k + 1]) for k in range(len(cases))]
-    low, up = cases[0].lower, cases[0].upper
-    open_ = _Open(low[None], up[None], np.ones((1, len(cases)), dtype=bool), np.array([-np.inf]))
-    whole, stuck, budget = _log_volume(low[None], up[None])[0], 0, search.budget
-    done, rounds = 0.0, 0
-    try:
-        while len(open_) and not search.is_decided:
-            if budget.is_over:
-                break
-            now, open_ = open_.take(min(batch, budget.nodes_left))
-            budget.nodes += len(now)
-            look = _Look(bound(now.lower, now.upper, C), C, b, rows, strict, now)
-            look.mix()
-            if iterations:
-                look.sharpen(bound, iterations)
-            out, margin = look.out, look.margin
-            is_done = (out | ~now.alive).all(axis=1)
-            if is_done.any():
-                leaf = np.where(now.alive, margin, np.inf)[is_done]
-                search.proved = min(search.proved, float(leaf.min()))
-                search.leaves += int(is_done.sum())
-                done += float(np.exp2(_log_volume(now.lower[is_done], now.upper[is_done]) - whole).sum())
-                if search.leaves <= MOST_KEPT:
-                    search.kept.append(((low.tobytes(), up.tobytes()), now.lower[is_done], now.upper[is_done]))
-            left = np.flatnonzero(~is_done)
-            if not len(left):
-                continue
-            alive = now.alive[left] & ~out[left]
-            worst = np.where(alive, margin[left], np.inf)
-            lower, upper, steep = now.lower[left], now.upper[left], look.slope[left, worst.argmin(axis=1)]
-            if search.try_points(_candidates(lower, upper, steep), tuple(cases)):
-                break
-            rounds += 1
-            if rounds % ATTACK_EVERY == 0 and _attacked(search, cases, lower, upper, alive):
-                break
-            halves, unsplit = _halved(lower, upper, alive, worst.min(axis=1), steep)
-            stuck += len(unsplit)
-            search.open_bound = min(search.open_bound, float(unsplit.min(initial=np.inf)))
-            open_ = open_.plus(halves)
-            budget.tell(len(open_), min(done, 1.0))
-    except KeyboardInterrupt:                                   # boxes in hand are lost, so that nothing may be claimed
-        budget.pressed = True
-        search.undecided, search.open_bound = budget.reason, -np.inf
-        search.n_left += 1
-        return
-    _close(search, open_, stuck)
+@dataclass(eq=False)
+class _Tree:
+    """The search of one box, for cases that have it in common."""
 
+    search: Search
+    cases: list[Case]
+    bound: BoxBounds
+    batch: int
 
-def _close(search: Search, open_: _Open, stuck: int) -> None:
-    """Say what is left."""
-    search.n_left += len(open_)
-    if stuck:
-        search.undecided = f"{stuck} boxes are too small to be halved in float64, and bounds do not decide them"
-    if len(open_):
-        search.undecided = search.budget.reason
-        search.open_bound = min(search.open_bound, float(open_.bound.min()))
+    def __post_init__(self):
+        cases = self.cases
+        self.C, self.b = np.vstack([c.C for c in cases]), np.concatenate([c.b for c in cases])
+        self.strict, ends = np.concatenate([c.strict for c in cases]), np.cumsum([0, *(len(c.b) for c in cases)])
+        self.rows = [np.arange(ends[k], ends[k + 1]) for k in range(len(cases))]
+        self.open = Parts.whole(cases[0].lower, cases[0].upper, len(cases))
+        self.whole, self.key = self.open.log_volume[0], (cases[0].lower.tobytes(), cases[0].upper.tobytes())
+        self.inherited = Inherited(self.bound.program)
+        self.stuck, self.done, self.rounds = 0, 0.0, 0
 
+    def run(self) -> None:
+        search, budget = self.search, self.search.budget
+        try:
+            while len(self.open) and not search.is_decided and not budget.is_over:
+                now, self.open = self.open.take(min(self.batch, budget.nodes_left), BEST_FIRST)
+                budget.nodes += len(now)
+                self.look(now)
+                budget.tell(len(self.open), min(self.done, 1.0))
+        except KeyboardInterrupt:                               # parts in hand are lost, so that nothing may be claimed
+            budget.pressed = True
+            search.undecided, search.open_bound = budget.reason, -np.inf
+            search.n_left += 1
+            return
+        search.n_left += len(self.open)
+        if self.stuck:
+            search.undecided = f"{self.stuck} boxes are too small to be halved in float64, and bounds do not decide them"
+        if len(self.open):
+            search.undecided = budget.reason
+            search.open_bound = min(search.open_bound, float(self.open.bound.min()))
 
-def _log_volume(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """(n,) log2 of the volume over features that move, whatever stands still left out."""
-    width = upper - lower
-    return np.log2(np.where(width > 0, width, 1.0)).sum(axis=1)
+    def look(self, now: Parts) -> None:
+        """Bound some parts, and put what is left of them back, split."""
+        search = self.search
+        look = self.bounded(self.bound, now, self.inherited.take(now.slot))
+        left = self.closed(now, look)
+        if not len(left):
+            return
+        rest = now.some(left)
+        rest.alive = rest.alive & ~look.out[left]
+        worst = np.where(rest.alive, look.margin[left], np.inf)
+        case = worst.argmin(axis=1)
+        rest.bound, steep = worst.min(axis=1), look.slope[left, case]
+        if search.try_points(np.concatenate([_candidates(rest.lower, rest.upper, steep), look.point[left]]), tuple(self.cases)):
+            return
+        self.rounds += 1
+        if self.rounds % ATTACK_EVERY == 0 and _attacked(search, self.cases, rest):
+            return
+        choice = self.bound.choices(look.found, left, rest.lower, rest.upper, look.mixed(left, case) @ self.C)
+        go_on = self.rounded(rest, left, choice, look)
+        self.split(rest.some(go_on), left[go_on], choice.some(go_on), steep[go_on], look.found)
+
+    def bounded(self, bound: BoxBounds, parts: Parts, given: dict) -> _Look:
+        look = _Look(bound, bound(parts.lower, parts.upper, self.C, given), self.C, self.b, self.rows, self.strict, parts)
+        look.mix()
+        return look
+
+    def closed(self, parts: Parts, look: _Look) -> np.ndarray:
+        """Count those that are done; the others."""
+        search, is_done = self.search, (look.out | ~parts.alive).all(axis=1)
+        if is_done.any():
+            leaf = np.where(parts.alive & ~look.found.empty[:, None], look.margin, np.inf)[is_done]
+            search.proved = min(search.proved, float(leaf.min()))
+            search.leaves += int(is_done.sum())
+            self.done += float(np.exp2(parts.log_volume[is_done] - self.whole).sum())
+            self.keep(parts, np.flatnonzero(is_done & (parts.depth == 0)))
+        return np.flatnonzero(~is_done)
+
+    def rounded(self, rest: Parts, left: np.ndarray, choice: Choices, look: _Look) -> np.ndarray:
+        """Look again in float64 at those where lines lose nothing, so that rounding is all that is left. What is to be split, then."""
+        if self.bound.program.dtype == torch.float64:
+            return np.arange(len(left))
+        last = choice.halved.max(axis=1, initial=0.0) <= 0.0
+        at = np.flatnonzero(last)
+        if not len(at):
+            return np.arange(len(left))
+        rows = torch.as_tensor(left[at], device=self.bound.program.device)
+        given = {name: tuple(b[rows].double() for b in look.found.trace.bounds[name]) for name in self.bound.names}
+        parts = rest.some(at)
+        return np.sort(np.concatenate([np.flatnonzero(~last), at[self.closed(parts, self.bounded(self.bound.double, parts, given))]]))
+
+    def split(self, rest: Parts, left: np.ndarray, choice: Choices, steep: np.ndarray, found: Below) -> None:
+        """By a unit where its lines lose more than halving a feature can win, else in halves."""
+        unit = (choice.lost > 0) & (choice.lost >= WORTH * choice.halved.max(axis=1, initial=0.0)) & (rest.bound > -np.inf)
+        unit &= self.inherited.has_room(2 * int(unit.sum()))
+        at, halved = np.flatnonzero(unit), ~unit
+        if len(at):
+            self.keep(rest, at[rest.depth[at] == 0])
+            self.by_units(rest.some(at), left[at], choice.some(at), found)
+        gap = choice.halved[halved]
+        change = (np.abs(steep) * (rest.upper - rest.lower))[halved]
+        halves, split, unsplit = _halved(rest.some(np.flatnonzero(halved)), change * np.where(gap.any(axis=1, keepdims=True), gap, 1.0))
+        self.stuck += len(unsplit)
+        self.search.open_bound = min(self.search.open_bound, float(unsplit.min(initial=np.inf)))
+        halves.slot = np.tile(self.inherited.put(found.trace, left[halved][split], uses=2), 2)
+        self.open = self.open.plus(halves)
+
+    def by_units(self, parts: Parts, at: np.ndarray, kinks: Choices, found: Below) -> None:
+        """Both sides of one unit for each part."""
+        for side in (-1, 1):                                    # z >= t; z <= t
+            slots = self.inherited.put(found.trace, at, uses=1)
+            self.inherited.cut(slots, kinks.tensor, kinks.unit, kinks.at, -side)
+            child = parts.split(kinks.tensor, kinks.unit, side, kinks.at)
+            child.slot = slots
+            self.open = self.open.plus(child)
+
+    def keep(self, parts: Parts, rows: np.ndarray) -> None:
+        """Boxes that are leaves, or roots of what units divide further."""
+        self.search.boxes += len(rows)
+        if len(rows) and self.search.boxes <= MOST_KEPT:
+            self.search.kept.append((self.key, parts.lower[rows], parts.upper[rows]))
 
 
 class _Look:
@@ -158,11 +187,13 @@ class _Look:
     more of it cancels; measured, twice to ten times the boxes.)
     """
 
-    def __init__(self, found: Below, C, b, rows: list[np.ndarray], strict, boxes: _Open):
-        self.found, self.C, self.b, self.rows, self.boxes = found, C, b, rows, boxes
+    def __init__(self, bound: BoxBounds, found: Below, C, b, rows: list[np.ndarray], strict, parts: Parts):
+        self.bound, self.found, self.C, self.b, self.rows, self.parts = bound, found, C, b, rows, parts
         self.value = _less(found.value, b)
         self.out, self.margin = excluded(self.value, rows, strict)
-        n, k = boxes.lower.shape
+        self.out |= found.empty[:, None]
+        n, k = parts.lower.shape
+        self.point = parts.lower + (parts.upper - parts.lower) / 2
         self.slope, self.weight = np.zeros((n, len(rows), k)), [np.zeros((n, len(r))) for r in rows]
         for j, r in enumerate(rows):
             if len(r):
@@ -171,33 +202,20 @@ class _Look:
                 self.weight[j][np.arange(n), best] = 1.0
 
     def mix(self) -> None:
-        """Mix the rows of each case that is left."""
-        open_ = self.boxes.alive & ~self.out
+        """Mix the rows of each case that is left, and what is known of the part."""
+        open_ = self.parts.alive & ~self.out
         for j, r in enumerate(self.rows):
-            n = np.flatnonzero(open_[:, j])
-            if len(r) > 1 and len(n):
+            n = np.flatnonzero(open_[:, j] & ((self.parts.depth > 0) | (len(r) > 1)))
+            if len(r) and len(n):
                 self._mix(j, r, n)
 
-    def sharpen(self, bound: BoxBounds, iterations: int) -> None:
-        """Choose lines of the last pass for the mixture of the case that is farthest from excluded."""
-        open_ = self.boxes.alive & ~self.out
-        n = np.flatnonzero(open_.any(axis=1))
-        case = np.where(open_, self.margin, np.inf)[n].argmin(axis=1)
-        near = self.margin[n, case] > -NEAR * self._size(n, case)
-        n, case = n[near], case[near]
-        if not len(n):
-            return
+    def mixed(self, n: np.ndarray, case: np.ndarray) -> np.ndarray:
+        """(n', rows of all cases): the weights behind the margin of one case for some of the parts."""
         w = np.zeros((len(n), len(self.b)))
         for j, r in enumerate(self.rows):
             at = np.flatnonzero(case == j)
             w[np.ix_(at, r)] = self.weight[j][n[at]]
-        w = np.floor(w * WEIGHTS) / WEIGHTS                    # few bits, so that mixtures of small whole numbers stay exact in float32
-        found = bound.sharper(self.found, n, w @ self.C, iterations)
-        value = _less(found.value[:, 0], w @ self.b) - 8 * np.spacing(np.abs(w) @ np.abs(self.b))
-        better = value > self.margin[n, case]
-        n, case = n[better], case[better]
-        self.margin[n, case] = value[better]
-        self.out[n, case] |= value[better] > 0
+        return w
 
     def _mix(self, j: int, r: np.ndarray, n: np.ndarray) -> None:
         slope, offset = self.found.slope[n][:, r], self.found.offset[n][:, r] - self.b[r]
@@ -206,15 +224,12 @@ class _Look:
         slope, offset, n = slope[fine], offset[fine], n[fine]
         if not len(n):
             return
-        value, w = joint(slope, offset, self.boxes.lower[n], self.boxes.upper[n])
+        parts = self.parts.some(n)
+        value, w, self.point[n] = joint(slope, offset, parts.lower, parts.upper, *self.bound.facts(self.found, n, parts))
         better = value > self.margin[n, j]
         n, w, value = n[better], w[better], value[better]
         self.margin[n, j], self.weight[j][n] = value, w
         self.out[n, j] |= value > 0
-
-    def _size(self, n: np.ndarray, case: np.ndarray) -> np.ndarray:
-        """By how much the linear bound changes over each box."""
-        return (np.abs(self.slope[n, case]) * (self.boxes.upper[n] - self.boxes.lower[n])).sum(axis=1)
 
 
 def _less(value: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -228,8 +243,9 @@ def _candidates(lower: np.ndarray, upper: np.ndarray, slope: np.ndarray) -> np.n
     return np.concatenate([centre, np.where(slope > 0, lower, upper)])
 
 
-def _attacked(search: Search, cases: list[Case], lower: np.ndarray, upper: np.ndarray, alive: np.ndarray) -> bool:
+def _attacked(search: Search, cases: list[Case], parts: Parts) -> bool:
     """Climb inside the boxes whose centres are nearest to unsafe. Whether that found a witness."""
+    lower, upper, alive = parts.lower, parts.upper, parts.alive
     centre = lower + (upper - lower) / 2
     y = search.outputs(centre)
     for j, c in enumerate(cases):
@@ -247,20 +263,16 @@ def _attacked(search: Search, cases: list[Case], lower: np.ndarray, upper: np.nd
     return False
 
 
-def _halved(lower, upper, alive, bound, slope) -> tuple[_Open, np.ndarray]:
-    """Both halves of each box, along the feature over which the linear bound moves most; and the bounds of those that cannot be halved."""
-    middle = lower + (upper - lower) / 2
+def _halved(parts: Parts, score: np.ndarray) -> tuple[Parts, np.ndarray, np.ndarray]:
+    """Both halves of boxes, along the feature of the largest score; which boxes; the bounds of those that cannot be."""
+    lower, upper = parts.lower, parts.upper
+    middle, width = lower + (upper - lower) / 2, upper - lower
     can = (lower < middle) & (middle < upper)
-    width = upper - lower
-    score = np.where(can, np.abs(slope) * width, -1.0)
-    flat = score.max(axis=1) <= 0.0                             # the bound does not move: the widest feature
+    score = np.where(can, score, -1.0)
+    flat = score.max(axis=1, initial=-1.0) <= 0.0               # nothing to choose by: the widest feature
     score[flat] = np.where(can, width, -1.0)[flat]
-    axis, ok = score.argmax(axis=1), can.any(axis=1)
-    n = np.flatnonzero(ok)
-    left_upper, right_lower = upper[n].copy(), lower[n].copy()
-    at = middle[n, axis[n]]
-    left_upper[np.arange(len(n)), axis[n]] = at
-    right_lower[np.arange(len(n)), axis[n]] = at
-    halves = _Open(np.concatenate([lower[n], right_lower]), np.concatenate([left_upper, upper[n]]),
-                   np.concatenate([alive[n], alive[n]]), np.concatenate([bound[n], bound[n]]))
-    return halves, bound[~ok]
+    n = np.flatnonzero(can.any(axis=1))
+    axis, row = score[n].argmax(axis=1), np.arange(len(n))
+    left, right = parts.some(n), parts.some(n)
+    left.upper[row, axis] = right.lower[row, axis] = middle[n, axis]
+    return left.plus(right), n, parts.bound[~can.any(axis=1)]

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .backward import Trace, backward
 from .hidden import crown
+from .kinks import kink, lost_at
+from .lines import Lines
 from .mixing import Mixture, climb
-from .piecewise import Elementwise
 from .property import Case
 from .rounding import plain_products
 from .searching import Search
@@ -207,32 +208,15 @@ class _Tree:
                 if below is None or above is None or step.inputs[0] not in self.watched.start:
                     continue
                 l, u = trace.bounds[step.inputs[0]]
-                t = _cut(step.rule, l, u)
-                f = step.rule.op(t)
-                loss = above[pick].abs() * (line.above_slope[pick] * t + line.above[pick] - f).clamp(min=0)
-                loss = loss + below[pick].abs() * (f - line.below_slope[pick] * t - line.below[pick]).clamp(min=0)
-                inside = (l < t) & (t < u) & l.isfinite() & u.isfinite()
-                needless = (u - l) <= 1e3 * torch.finfo(run.dtype).eps * (1 + l.abs() + u.abs())     # rounding is all that is left
-                loss = torch.where(inside & ~needless, loss.nan_to_num(0.0) + torch.finfo(run.dtype).tiny, 0.0).flatten(1)
+                t = kink(step.rule, l, u)
+                own = Lines(*(part[pick] for part in (line.below_slope, line.below, line.above_slope, line.above)))
+                loss = lost_at(t, step.rule, (l, u), own, below[pick], above[pick]).flatten(1)
                 begin = self.watched.start[step.inputs[0]] - self.watched.n_outputs
                 here = slice(begin, begin + loss.shape[1])
                 better = loss > score[:, here]
                 score[:, here] = torch.where(better, loss, score[:, here])
                 at[:, here] = torch.where(better, t.flatten(1), at[:, here])
         return score, at
-
-
-def _cut(rule: Any, l: Tensor, u: Tensor) -> Tensor:
-    """Where a unit is split: at the breakpoint inside [l, u] nearest the middle, in the middle if there is none and it is smooth."""
-    middle = l / 2 + u / 2
-    if not isinstance(rule, Elementwise):
-        return middle
-    best, far = l.clone(), torch.full_like(l, torch.inf)        # l: not inside, so not split
-    for b in rule.breaks:
-        b = b.expand(l.shape)
-        away = torch.where((l < b) & (b < u), (b - middle).abs(), torch.inf)
-        best, far = torch.where(away < far, b, best), torch.minimum(away, far)
-    return best
 
 
 def _taken(open_: Nodes, n: int) -> tuple[Nodes, Nodes]:

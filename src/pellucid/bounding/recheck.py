@@ -41,7 +41,7 @@ def recheck(net: Network, p: Property, search: Search, claim: Certificate, witne
     if claim.figures.get("split") != "inputs" or not net.is_piecewise_linear or not search.space.plain:
         return Certificate(claim.claim, Status.UNKNOWN, f"{POINTS} points drawn at random are safe; these leaves have no second derivation "
                            "here", claim.figures)
-    if search.leaves > sum(len(kept[1]) for kept in search.kept):
+    if search.boxes > sum(len(kept[1]) for kept in search.kept):
         return Certificate(claim.claim, Status.UNKNOWN, "too many leaves were made to keep them all", claim.figures)
     return _boxes_again(net, search, claim)
 

@@ -83,6 +83,7 @@ class Search:
     undecided: str = ""
     n_left: int = 0
     leaves: int = 0
+    boxes: int = 0
     kept: list[Any] = field(default_factory=list)
 
     @property

@@ -40,7 +40,7 @@ def verify(net: Network, domain, property=None, *, split: str = "auto", max_seco
     property: a class by name or number (it leads all others, everywhere); comparisons that all have to hold, such as
         pel.output("left") - pel.output("right") >= 0.5; pel.never(...), comparisons that may not hold all at once; or a Property.
         Outputs are those before the link, except in a .vnnlib file, which speaks of what the model answers.
-    split: "inputs" (boxes are halved: for few inputs), "units" (by the sign of hidden units), or "auto".
+    split: "inputs" (boxes are halved, and units split inside them: for few inputs), "units" (hidden units, by their sign), or "auto".
     max_seconds, max_nodes: budgets, None for none; when one runs out the verdict is UNKNOWN and says so. Where the margin is zero
         somewhere (ties, as zero biases make them) no bound can decide, and every budget runs out. dtype: of the bounds, torch.float32 (the
         default) or torch.float64 (half as fast; decides smaller margins); sound both.
