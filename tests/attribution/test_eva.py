@@ -185,6 +185,22 @@ def test_a_batch_is_its_rows_whatever_the_memory(name, quality, target, nets, rn
         np.testing.assert_array_equal(a[i].scores, a.scores[i:i + 1])
 
 
+@pytest.mark.parametrize("method", ["forward", "crown"])
+def test_what_is_carried_at_a_time_fits_the_memory(method, nets, rng):
+    from pellucid.attribution.asked import question_of, sets_of
+    from pellucid.attribution.groups import groups_of
+    from pellucid.attribution.overlap import engine_of
+
+    net = dense(rng, [300, 400, 20, 3])
+    X = rng.random((1, 300))
+    question = question_of(net, X, groups_of((300,), grid=4), sets_of(X, 0.1, np.inf, None, (0, 1)), None, None)
+    lines = 2 * 8 * 400 * (300 if method == "forward" else 3)                                   # bytes of a tensor's lines, one set
+    for memory in (2**22, 2**24, 2**30):
+        engine = engine_of(net, method=method, quality="single-pass", overlap="difference", dtype="float64", device="cpu", memory=memory)
+        assert 1 <= engine.share(question, 1) <= max(1, memory // (2 * lines))
+        assert engine.share(question, 5) <= engine.share(question, 1)
+
+
 def test_a_grid_is_the_groups_of_its_cells(nets, rng):
     net = nets["conv"]
     x = rng.random((1, 2, 4, 4))

@@ -92,6 +92,8 @@ def test_maps_of_a_row_share_one_scale(net, rng):
     other = pel.eva(net, X[:1], grid=4, eps=0.1, target="all", quality="single-pass", sign="-")
     signed = attribution_scene(every, sign_with=other)
     assert signed.signed
+    assert signed.sides
+    assert "by adding" in signed.heading
     own = "abcd"[every.label[0]]
     assert [p.title for p in signed.panels] == [f"{own} against {c}" for c in "abcd" if c != own]
     for panel, t in zip(signed.panels, [k for k in range(4) if k != every.label[0]], strict=True):
@@ -101,6 +103,53 @@ def test_maps_of_a_row_share_one_scale(net, rng):
         attribution_scene(every, sign_with=every)
     figure = pel.plot.attribution(every, sign_with=other)
     assert len(figure.axes) == 4                                # three maps and their scale
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)
+
+
+def test_maps_say_what_their_bounds_cannot_rank(net, rng):
+    from pellucid.plots.attribution import attribution_scene
+
+    X = rng.random((4, 1, 8, 8))
+    loose, tight = (pel.eva(net, X, grid=2, eps=e) for e in (0.5, 1e-6))
+    assert loose.loose.all()
+    assert not tight.loose.any()
+    assert "too loose to rank" in attribution_scene(loose).heading
+    assert "too loose" not in attribution_scene(tight).heading
+    assert not any(p.title.endswith("*") for p in attribution_scene(loose).panels)             # the heading says it of all
+    some = next(a for e in np.geomspace(1e-6, 0.5, 60) if 0 < (a := pel.eva(net, X, grid=2, eps=e)).loose.sum() < 4)
+    scene = attribution_scene(some)
+    assert [p.title.endswith("*") for p in scene.panels] == list(some.loose)
+    assert "* bounds too loose" in scene.heading
+    hybrid = attribution_scene(pel.eva_hybrid(net, X[:1], cut="relu", grid=2, eps=0.1, samples=2))
+    assert "estimate" in hybrid.heading
+    assert "too loose" not in hybrid.heading
+
+
+def test_only_the_rows_that_are_drawn_are_attacked(net, rng):
+    from dataclasses import replace
+
+    from pellucid.plots.attribution import attribution_scene
+
+    a, asked = pel.eva(net, rng.random((5, 1, 8, 8)), grid=2, eps=0.1), []
+    watched = replace(a, attack=lambda rows: asked.append(list(rows)) or a.attack(rows))
+    attribution_scene(watched, rows=[3, 1])
+    assert asked == [[3, 1]]
+    assert watched[1:4].attained == pytest.approx(a.attained[1:4], abs=1e-9)
+    assert asked[1:] == [[1, 2, 3]]
+    assert a[2:].attained[1:] == pytest.approx(a[2:][1:].attained, abs=1e-9)
+
+
+def test_colour_images_stand_above_their_maps(rng):
+    from torch import nn
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 25, 6), nn.ReLU(), nn.Linear(6, 3))
+    net = pel.load(model.eval(), input_shape=(3, 5, 5), link="softmax")
+    figure = pel.plot.attribution(pel.eva(net, rng.random((12, 3, 5, 5)), grid=2, eps=0.1))
+    shown = [ax for ax in figure.axes if ax.images]
+    assert len(shown) == 2 * 12
     import matplotlib.pyplot as plt
 
     plt.close(figure)

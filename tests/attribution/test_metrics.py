@@ -157,6 +157,44 @@ def test_what_a_network_does_not_allow_is_skipped_with_its_reason(linear, rng):
         pel.evaluate_attribution(linear, rng.random((2, 16)), ["Tea leaves"])
 
 
+def test_methods_are_compared_row_by_row(linear, rng):
+    X = np.ones((40, 16)) - 0.2 * rng.random((40, 16))
+    maps = {"right": np.repeat(ORDER, 40, 0), "wrong": -np.repeat(ORDER, 40, 0), "right again": 2 * np.repeat(ORDER, 40, 0)}
+    found = pel.evaluate_attribution(linear, X, {k: (lambda *a, m=m: m) for k, m in maps.items()}, metrics=["deletion", "insertion"],
+                                     metric_options={m: {"baseline": 0.0} for m in ("deletion", "insertion")})
+    apart = found.compare("right").set_index(["method", "metric"])
+    assert list(apart.loc["wrong"].verdict) == ["worse", "worse"]
+    assert list(apart.loc["right again"].verdict) == ["alike", "alike"]
+    assert (apart.loc["right again"].difference == 0).all()
+    assert list(found.compare("wrong").verdict[:2]) == ["better", "better"]
+    by_hand = found.values["wrong"]["deletion"] - found.values["right"]["deletion"]
+    assert apart.difference["wrong", "deletion"] == pytest.approx(by_hand.mean())
+    assert apart.standard_error["wrong", "deletion"] == pytest.approx(np.std(by_hand, ddof=1) / np.sqrt(40))
+    frame = found.to_frame(errors=True).set_index("method")
+    assert frame.deletion_se["wrong"] == pytest.approx(np.std(found.values["wrong"]["deletion"], ddof=1) / np.sqrt(40))
+    with pytest.raises(pel.DataError, match="no method is called 'left'"):
+        found.compare("left")
+
+
+def test_parts_of_a_table_join_and_what_is_done_survives_ctrl_c(linear, rng):
+    X = rng.random((3, 16))
+    whole = pel.evaluate_attribution(linear, X, ["random", "EVA"], metrics=["deletion"])
+    parts = [pel.evaluate_attribution(linear, X, [m], metrics=["deletion"]) for m in ("random", "EVA")]
+    both = parts[0] | parts[1]
+    assert both.to_frame().drop(columns="seconds").equals(whole.to_frame().drop(columns="seconds"))
+    with pytest.raises(pel.DataError, match="same rows"):
+        both | pel.evaluate_attribution(linear, X[:2], ["random"], metrics=["deletion"])
+
+    def stop(name):
+        if name == "EVA":
+            raise KeyboardInterrupt
+
+    with pytest.raises(pel.Interrupted) as caught:
+        pel.evaluate_attribution(linear, X, ["random", "EVA"], metrics=["deletion"], progress=stop)
+    np.testing.assert_array_equal(caught.value.partial.values["random"]["deletion"], whole.values["random"]["deletion"])
+    assert list(caught.value.partial.maps) == ["random"]
+
+
 def test_tightness_is_the_mean_bound(small, rng):
     X = rng.random((3, 1, 8, 8))
     loose, tight = (pel.eva(small, X, eps=0.1, grid=2, method=m) for m in ("interval", "crown"))

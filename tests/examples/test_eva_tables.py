@@ -21,5 +21,5 @@ def test_eva_tables(tmp_path, shared):
     pytest.importorskip("mlxtend")
     done = run("eva_tables.py", "--quick", "--data", shared / "data", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "out/eva/table2_MNIST_dense_0.05.csv").set_index("method")
+    table = pd.read_csv(tmp_path / "out/eva/mnist-2-small.csv").set_index("method")
     assert table.tightness["IBP"] > table.tightness["CROWN-IBP"] > table.tightness["Backward"]

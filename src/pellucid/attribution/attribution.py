@@ -27,7 +27,7 @@ class Attribution:
     X: (n, *shape) the rows. label: (n,) the class c of each. target: (n,) the class c' asked about, -1 the best of the others.
     overlap: (n,) upper bounds of AO over B; frozen: (n, G) over each B_u. With target "all" both have an axis of classes behind the first;
     at c stands the untargeted overlap. settings: eps, p, method, sign, clip, overlap, quality. complete: False where an estimate
-    stands in the place of bounds (the hybrid). `attained` is computed when it is first asked for.
+    stands in the place of bounds (the hybrid). `attained` is computed when it is first asked for, by `attack`, a function of rows' numbers.
     """
 
     X: np.ndarray
@@ -39,17 +39,23 @@ class Attribution:
     settings: dict[str, Any]
     certificate: Certificate
     class_names: tuple[str, ...]
-    attack: Callable[[], Attained] | None = field(default=None, repr=False)
+    attack: Callable[[np.ndarray], Attained] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.X)
 
-    def __getitem__(self, row: int | slice) -> Attribution:
+    def __getitem__(self, row: int | slice | np.ndarray) -> Attribution:
         """Some of the rows."""
         rows = slice(row, row + 1 or None) if isinstance(row, (int, np.integer)) else row
-        attack = None if self.attack is None else lambda: (self.attained[rows], self.attained_frozen[rows])
+        numbers, attack = np.arange(len(self))[rows], self.attack
+
+        def of_these(part: np.ndarray) -> Attained:
+            if attack is None or "_attained" in self.__dict__:  # it has run
+                return self.attained[numbers[part]], self.attained_frozen[numbers[part]]
+            return attack(numbers[part])
+
         return Attribution(self.X[rows], self.label[rows], self.target[rows], self.groups, self.overlap[rows], self.frozen[rows],
-                           self.settings, self.certificate, self.class_names, attack)
+                           self.settings, self.certificate, self.class_names, None if attack is None else of_these)
 
     # ---- scores
     @property
@@ -71,7 +77,7 @@ class Attribution:
     def _attained(self) -> Attained:
         if self.attack is None:
             return np.full(self.overlap.shape, -np.inf), np.full(self.frozen.shape, -np.inf)
-        return self.attack()
+        return self.attack(np.arange(len(self)))
 
     @property
     def attained(self) -> np.ndarray:
@@ -148,14 +154,15 @@ class Attribution:
         return path
 
     def __repr__(self) -> str:
-        """The settings, the mean bound; how many maps are too loose to rank, once the attack has run."""
+        """The settings, the mean bound; how many maps are too loose to rank, for which the attack is run."""
         s = self.settings
         sets = f"eps {s['eps']:g}" if np.ndim(s["eps"]) == 0 else "eps by feature"
         what = f"Attribution({len(self)} rows x {len(self.groups)} groups, {s['method']}, {s['quality']}, L{s['p']:g} {sets}"
         tight = float(self.overlap.mean()) if len(self) else float("nan")
-        return f"{what}, mean overlap {'estimate' if self.is_estimate else 'bound'} {tight:.4g}; {self._rank_words()})"
+        return f"{what}, mean overlap {'estimate' if self.is_estimate else 'bound'} {tight:.4g}; {self.rank_words()})"
 
-    def _rank_words(self) -> str:
+    def rank_words(self) -> str:
+        """What the bounds say of the order of the groups."""
         if self.is_estimate:
             return "an estimate: it ranks, and proves nothing"
         loose = self.loose

@@ -67,8 +67,8 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
         claim = Certificate(CLAIM, Status.PROVED, f"{engine.method}, {quality}, rounding of {precision} included",
                             {"sets": len(whole) * (len(members) + 1)}, lambda: recheck(part, whole, frozen, seed))
 
-        def attack():
-            return attained(part, steps=attack_steps, seed=seed, device=device)
+        def attack(rows):
+            return attained(part[rows], steps=attack_steps, seed=seed, device=device)
 
         return answer(part, shape, whole, frozen, settings, claim, attack)
 
@@ -94,15 +94,15 @@ def collected(chunks: Iterable[tuple[np.ndarray, np.ndarray]], question: Questio
 
 def answer(question: Question, shape, whole: np.ndarray, frozen: np.ndarray, settings, certificate, attack) -> Attribution:
     """From overlaps of the rows of C, (n, s) and (n, G, s), to those that were asked about."""
-    def gathered(pair):
-        return question.gather(pair[0]), question.gather(pair[1].transpose(0, 2, 1))
+    def gathered(pair, rows=slice(None)):
+        return question[rows].gather(pair[0]), question[rows].gather(pair[1].transpose(0, 2, 1))
 
     over, held = gathered((whole, frozen))
     net, n = question.net, len(question.sets)
     targeted = question.counts.sum(axis=1) == 1 if net.n_classes > 2 else np.zeros(n, dtype=bool)
     target = np.where(targeted, np.take_along_axis(question.rival, question.counts.argmax(axis=1)[:, None], axis=1)[:, 0], ANY)
     return Attribution(question.sets.X.reshape(n, *shape), question.label, target, question.groups, over, held, settings, certificate,
-                       net.class_names, None if attack is None else lambda: gathered(attack()))
+                       net.class_names, None if attack is None else lambda rows: gathered(attack(rows), rows))
 
 
 def recheck(question: Question, whole: np.ndarray, frozen: np.ndarray, seed: int, points: int = 64) -> Certificate:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, Interrupted
 from ..graph import Network
 from .asked import question_of, sets_of
 from .baselines import BASELINES, last_convolution
@@ -30,6 +30,9 @@ METRICS: dict[str, tuple[Callable[..., np.ndarray], int]] = {
 SLOW = ("Greedy-AS", "Greedy-AO", "EVA (sampled)")
 """Left out unless they are named: they take a hundred times as long as the others."""
 
+APART = 2.0
+"""Standard errors of their mean difference from which on two methods are told apart: 95%, for one comparison."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
@@ -46,12 +49,43 @@ class Evaluation:
     better: dict[str, int]
     shape: tuple[int, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a method: the mean of each metric, and CPU seconds for all rows."""
+    def __or__(self, other: Evaluation) -> Evaluation:
+        """The methods of both, which were evaluated on the same rows by the same metrics."""
+        rows = {len(m) for e in (self, other) for m in e.maps.values()}
+        if self.better != other.better or self.shape != other.shape or len(rows) > 1:
+            raise DataError(f"{self!r} and {other!r} are not of the same rows and metrics")
+        return Evaluation(self.maps | other.maps, self.values | other.values, self.seconds | other.seconds, self.skipped | other.skipped,
+                          self.better, self.shape)
+
+    def to_frame(self, *, errors: bool = False) -> pd.DataFrame:
+        """One row a method: the mean of each metric, and CPU seconds for all rows. errors: each mean's standard error beside it."""
         import pandas as pd
 
-        rows = [{"method": m, **{k: _mean(v) for k, v in found.items()}, "seconds": self.seconds[m]} for m, found in self.values.items()]
-        return pd.DataFrame(rows, columns=["method", *self.better, "seconds"])
+        columns = [c for k in self.better for c in ([k, f"{k}_se"] if errors else [k])]
+        rows = [{"method": m, **{k: _mean(v) for k, v in found.items()}, **{f"{k}_se": _error(v) for k, v in found.items()},
+                 "seconds": self.seconds[m]} for m, found in self.values.items()]
+        return pd.DataFrame(rows, columns=["method", *columns, "seconds"])
+
+    def compare(self, reference: str) -> pd.DataFrame:
+        """Every other method against one, row by row: the mean difference of each metric, its standard error, and what that says.
+
+        Differences are paired: all methods see the same rows, and metrics replace pixels by the same random ones, so that they are
+        told apart long before their own standard errors do. verdict: "better" or "worse" than the reference from APART standard
+        errors on, else "alike".
+        """
+        import pandas as pd
+
+        if reference not in self.values:
+            raise DataError(f"no method is called '{reference}'; there are: {', '.join(self.values)}")
+        rows = []
+        for m, found in self.values.items():
+            for k, values in found.items() if m != reference else ():
+                apart = values - self.values[reference][k]
+                mean, error = _mean(apart), _error(apart)
+                gain = mean * self.better[k]
+                verdict = "alike" if not abs(gain) > APART * error else "better" if gain > 0 else "worse"
+                rows.append((m, k, mean, error, verdict))
+        return pd.DataFrame(rows, columns=["method", "metric", "difference", "standard_error", "verdict"])
 
     def best(self, metric: str, place: int = 1) -> str:
         """The method that is first (or second, ...) by a metric."""
@@ -74,6 +108,12 @@ def _mean(v: np.ndarray) -> float:
     return float(np.nanmean(v)) if np.isfinite(v).any() else float("nan")
 
 
+def _error(v: np.ndarray) -> float:
+    """The standard error of the mean of the values there are; NaN of fewer than two."""
+    v = v[np.isfinite(v)]
+    return float(v.std(ddof=1) / np.sqrt(len(v))) if len(v) > 1 else float("nan")
+
+
 def evaluate_attribution(net: Network, X, methods: Sequence[str] | Mapping[str, Any] | None = None, *,
                          metrics: Sequence[str] = tuple(METRICS), eps=0.5, p: float = np.inf, grid: int | tuple[int, int] | None = 12,
                          groups=None, clip: tuple[Any, Any] | None = (0, 1), method: str = "crown", quality: str = "single-pass",
@@ -87,7 +127,8 @@ def evaluate_attribution(net: Network, X, methods: Sequence[str] | Mapping[str, 
     metrics: of "deletion", "insertion", "mu_fidelity", "robustness"; metric_options: {metric: its own options}.
     eps, p, grid, groups, clip, method, quality, dtype: of EVA and of what is made like it.
 
-    Methods that a network does not allow (GradCAM without a convolution) are skipped, and the reason is kept.
+    Methods that a network does not allow (GradCAM without a convolution) are skipped, and the reason is kept. Ctrl-C raises Interrupted,
+    whose `partial` holds the methods that were done.
     """
     unknown = [m for m in metrics if m not in METRICS]
     if unknown:
@@ -96,23 +137,26 @@ def evaluate_attribution(net: Network, X, methods: Sequence[str] | Mapping[str, 
     known = _methods(net, X, subject, eps=eps, p=p, grid=grid, groups=groups, clip=clip, method=method, quality=quality, dtype=dtype,
                      seed=seed)
     chosen = _chosen(methods, known, net, subject)
-    maps, values, seconds, skipped = {}, {}, {}, {}
-    for name, explain in chosen.items():
-        if progress is not None:
-            progress(name)
-        start = time.process_time()
-        try:
-            found = explain()
-        except DataError as e:
-            skipped[name] = str(e)
-            continue
-        seconds[name] = time.process_time() - start
-        maps[name] = np.asarray(getattr(found, "images", found), dtype=np.float64).reshape(len(subject.X), -1)
-        options = dict(metric_options or {})
-        extra = {"robustness": {"p": p if p != 1 else np.inf, "clip": clip}}
-        values[name] = {m: METRICS[m][0](net, X, maps[name], subject=subject, seed=seed, **{**extra.get(m, {}), **options.get(m, {})})
-                        for m in metrics}
-    return Evaluation(maps, values, seconds, skipped, {m: METRICS[m][1] for m in metrics}, subject.shape)
+    extra = {"robustness": {"p": p if p != 1 else np.inf, "clip": clip}}
+    options = {m: {**extra.get(m, {}), **dict((metric_options or {}).get(m, {}))} for m in metrics}
+    done = Evaluation({}, {}, {}, {}, {m: METRICS[m][1] for m in metrics}, subject.shape)
+    try:
+        for name, explain in chosen.items():
+            if progress is not None:
+                progress(name)
+            start = time.process_time()
+            try:
+                found = explain()
+            except DataError as e:
+                done.skipped[name] = str(e)
+                continue
+            seconds = time.process_time() - start
+            maps = np.asarray(getattr(found, "images", found), dtype=np.float64).reshape(len(subject.X), -1)
+            values = {m: METRICS[m][0](net, X, maps, subject=subject, seed=seed, **options[m]) for m in metrics}
+            done.maps[name], done.values[name], done.seconds[name] = maps, values, seconds
+    except KeyboardInterrupt:
+        raise Interrupted(done) from None
+    return done
 
 
 def _chosen(methods, known: dict[str, Callable], net: Network, subject: Subject) -> dict[str, Callable]:

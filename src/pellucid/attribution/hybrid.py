@@ -55,7 +55,7 @@ def eva_hybrid(net: Network, X, *, cut: str, samples: int = 8, groups: Sequence 
         n, s = len(whole), question.C.shape[1]
         pairs = reached[:n]
         attained = (np.array([a for a, _ in pairs]).reshape(n, s), np.array([b for _, b in pairs]).reshape(n, len(members), s))
-        return answer(question[:n], shape, whole, frozen, settings, claim, lambda: attained)
+        return answer(question[:n], shape, whole, frozen, settings, claim, lambda rows: (attained[0][rows], attained[1][rows]))
 
     return collected(_each_row(question, front, behind, g, samples, method, overlap, seed, memory, reached), question, found, progress)
 

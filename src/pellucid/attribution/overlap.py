@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..bounding.backward import Form, Trace, Units, backward, lowest
 from ..bounding.forward import push, start
-from ..bounding.hidden import crown, forward, intervals, undecided
+from ..bounding.hidden import OPTIMISED, crown, forward, intervals, undecided
 from ..bounding.interval import interval, meet
 from ..bounding.optimise import better_form, optimised
 from ..bounding.program import Program, Step, program
 from ..bounding.rounding import plain_products, unit
 from ..bounding.sets import InputSet
 from ..graph.graph import INPUT
+from ..graph.op import size
 from .asked import Question, Sets
 from .frozen import Family, family, input_sets
 
@@ -81,10 +82,26 @@ class Engine:
         """How many rows of X at a time, if each makes so many sets."""
         rows = question.C.shape[1] + 1
         width, total = self.run.widest, sum(int(np.prod(s)) for s in self.run.shapes.values())
+        carried = 8 * rows * width
+        if self.method.startswith("forward"):                   # every tensor's lines in terms of all inputs, two, and those made of them
+            inner = max((int(np.prod(s)) for name, s in self.run.shapes.items() if name != INPUT), default=1)
+            rows, width = int(np.prod(self.run.shapes[INPUT])), inner
+            carried += 12 * rows * width
+        if self.method == "alpha-crown":                        # what gradients go back through
+            carried += 24 * (rows + self._optimised()) * width
         item = torch.finfo(self.run.dtype).bits // 8
-        fit = self.memory / (item * sets * (8 * rows * width + 12 * total + 10 * width))
+        fit = self.memory / (item * sets * (carried + 12 * total + 10 * self.run.widest))
         cached = ENTRIES / (sets * rows * width) if str(self.run.device) == "cpu" else np.inf
         return int(max(1, min(fit, cached)))
+
+    def _optimised(self) -> int:
+        """Rows at most whose lines are optimised together: two a unit of a hidden tensor."""
+        most, before = 0, 0
+        for step in self.run.steps:
+            if before and step.name in self.run.hidden:
+                most = max(most, 2 * min(size(step.shape), OPTIMISED // (2 * before)))
+            before += 0 if step.is_affine else size(step.shape)
+        return most
 
 
 def overlap_bounds(question: Question, engine: Engine) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -246,20 +263,17 @@ def _tighten(base: Trace, frozen: Trace, name: str, u: Family) -> None:
 
     Units that B decides are decided in B_u too."""
     index = undecided(base, name)
-    found: tuple[list, ...] = ([], [], [], [])
     at_a_time = max(1, ENTRIES // (2 * len(base.inputs) * base.program.widest))
+    # written where they belong: many small tensors kept between large ones that come and go would spread over the whole heap
+    ends = [[b.flatten(1).clone() for b in trace.bounds[name]] for trace in (base, frozen)]
     for part in index.split(at_a_time) if len(index) else ():
-        whole, held = u.least(backward(base, name, Units(name, part)), len(base.program.steps))
         k = len(part)
-        for into, value in zip(found, (whole[:, :k], -whole[:, k:], held[..., :k], -held[..., k:]), strict=True):
-            into.append(value.reshape(-1, k))
-    if not len(index):
-        return
-    for trace, (low, high) in ((base, found[:2]), (frozen, found[2:])):
+        for (low, high), read in zip(ends, u.least(backward(base, name, Units(name, part)), len(base.program.steps)), strict=True):
+            read = read.reshape(-1, 2 * k)
+            low[:, part], high[:, part] = read[:, :k], -read[:, k:]
+    for trace, (low, high) in zip((base, frozen), ends, strict=True):
         l, h = trace.bounds[name]
-        at = index.expand(len(l), -1)
-        new = (b.flatten(1).scatter(1, at, torch.cat(v, dim=1)).reshape(l.shape) for b, v in ((l, low), (h, high)))
-        trace.bounds[name] = meet((l, h), tuple(new))
+        trace.bounds[name] = meet((l, h), (low.reshape(l.shape), high.reshape(h.shape)))
 
 
 def _by_pairs(base: Trace, frozen: Trace, step: Step, u: Family, bounded: bool) -> None:

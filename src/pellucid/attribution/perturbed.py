@@ -29,14 +29,16 @@ def rise(s: Subject, seed: int = 0, *, samples: int = 1000, cells: int = 7, keep
     return (total / weight.clamp_min(1e-12)).cpu().numpy()
 
 
-def greedy_as(s: Subject, seed: int = 0, *, cells: Groups, rounds: int = 12, subsets: int = 24, share: float = 0.15, steps: int = 10,
-              p: float = np.inf, clip=(0.0, 1.0)) -> np.ndarray:
+def greedy_as(s: Subject, seed: int = 0, *, cells: Groups, rounds: int = 12, subsets: int | None = None, share: float = 0.15,
+              steps: int = 10, p: float = np.inf, clip=(0.0, 1.0)) -> np.ndarray:
     """(n, d) cells in the order in which Greedy-AS takes them: those that lower the least change the most (Hsieh et al. 2021, 3.3).
 
     Each round attacks on the cells taken so far with random sets of the others, fits the least change found linearly by the cells of the
-    sets, and takes those of the lowest coefficients. rounds: as many parts as the cells are taken in; subsets: attacks a round.
+    sets, and takes those of the lowest coefficients. rounds: as many parts as the cells are taken in; subsets: attacks a round, by
+    default one a cell: a sixth of that, on MNIST, left Robustness-S_r at .19, where it is .15 so.
     """
     rng, n, G = np.random.default_rng(seed), len(s.X), len(cells)
+    subsets = subsets or len(cells)
     taken, order = np.zeros((n, G), dtype=bool), np.zeros((n, G))
     each = -(-G // rounds)
     for k in range(rounds):

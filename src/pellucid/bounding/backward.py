@@ -309,16 +309,17 @@ def lowest(trace: Trace, name: str, L: Tensor, *, lines: dict | None = None, kee
 def unit_bounds(trace: Trace, name: str, index: Tensor, *, keep: bool = False) -> tuple[Bounds, tuple[Form, Form] | None]:
     """Lower and upper bounds (n, k) of entries `index` of a tensor by `backward`; with `keep` the forms below z and below -z."""
     step = max(1, _rows_at_a_time(trace) // 2)
-    low, high, forms = [], [], []
-    for part in index.split(step):
+    low, high = (trace.inputs.lower.new_empty(len(trace.inputs), len(index)) for _ in range(2))
+    forms, begin = [], 0
+    for part in index.split(step):                              # written in place: small tensors between large ones scatter the heap
         form = backward(trace, name, Units(name, part))
         both = form.least(trace.inputs, len(trace.program.steps))
         k = len(part)
-        low.append(both[:, :k])
-        high.append(-both[:, k:])
+        low[:, begin:begin + k], high[:, begin:begin + k] = both[:, :k], -both[:, k:]
+        begin += k
         forms += [form] if keep else []
     halves = (_halves(forms, 0), _halves(forms, 1)) if keep else None
-    return (_side_by_side(low), _side_by_side(high)), halves
+    return (low, high), halves
 
 
 def _side_by_side(parts: list[Tensor]) -> Tensor:
