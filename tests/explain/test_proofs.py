@@ -91,6 +91,16 @@ def test_what_never_falls_by_construction_is_proved_without_regions(seed):
             assert "bounds" in found.certificate.reason
 
 
+def test_features_whose_turn_comes_too_late_claim_nothing(rng):
+    net = relu_network(random_layers(rng, [3, 8, 8, 1]))
+    whole, late = pel.monotone_table(net, box(3)), pel.monotone_table(net, box(3), max_seconds=0.0)
+    for found, known in zip(late.answers[1:], whole.answers[1:], strict=True):
+        assert found.status is not Status.PROVED
+        assert found.value in (None, known.value)
+        if found.status is Status.UNKNOWN:
+            assert "time ran out" in found.certificate.reason
+
+
 def test_directions_ask_for_one_way_only(tmp_path):
     net = relu_network([(ABS, np.zeros(4)), (np.array([[1.0, 1, 0.5, 0]]), np.zeros(1))])       # |x| + max(y, 0) / 2
     assert pel.monotone(net, "x1", box(2), direction="up").status is Status.PROVED

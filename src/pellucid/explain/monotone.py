@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,7 +152,11 @@ def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: st
                    versus: int | str | None = None, direction: str | None = None, order: Sequence[int | str] | None = None,
                    threshold: float = 0.5, engine: str = "auto", max_regions: int | None = None, max_seconds: float | None = None,
                    threads: int | None = None, progress: Callable[[Progress], object] | None = None, seed: int = 0) -> MonotoneTable:
-    """`monotone` for several features (None: all that move by themselves in the domain), with one enumeration for all."""
+    """`monotone` for several features (None: all that move by themselves in the domain), with one enumeration for all.
+
+    max_seconds: for all together. Features whose turn comes later are UNKNOWN, unless points refute them.
+    """
+    began = time.perf_counter()
     study = _Study(net, domain, of, output, versus, order, threshold, seed, _budgets(engine, max_regions, max_seconds, threads, progress))
     names = net.feature_names
     if features is not None:
@@ -163,7 +168,11 @@ def monotone_table(net: Network, domain: Box | Slice | NamedSlice | Hull, of: st
     if not movable:
         raise DataError("features is empty: name some, or leave it out for all" if features is not None else
                         "no feature moves by itself in this domain, whose directions mix features: give a box, or a slice along features")
-    answers = tuple(study.answer(j, direction) for j in movable)
+    answers = []
+    for j in movable:
+        study.is_late = bool(answers) and max_seconds is not None and time.perf_counter() - began > max_seconds
+        answers.append(study.answer(j, direction))
+    answers = tuple(answers)
     return MonotoneTable({a.feature: a.value for a in answers}, None, max(a.gap for a in answers), _together(answers), answers)
 
 
@@ -205,6 +214,8 @@ class _Moves:
 class _Study:
     """One question for several features: the points, the bounds and the atlas are made once, when they are needed."""
 
+    is_late = False                                             # only points are looked at, then
+
     def __init__(self, net, domain, of, output, versus, order, threshold, seed, budgets):
         if of not in OF:
             raise ValueError(f"of='{of}': there are {', '.join(map(repr, OF))}")
@@ -240,11 +251,14 @@ class _Study:
     def _answered(self, j: int, direction: str | None) -> Monotone:
         du = along(self.domain, j, self.net.feature_names)
         shown = self._shown(du, self._tried(du), [None, None])
-        if not self._is_refuted(shown, direction):
+        none = np.zeros((0, len(du)))
+        if not self._is_refuted(shown, direction) and self.is_late:
+            found = _Moves(none, none, False, "time ran out before its regions were looked at")
+        elif not self._is_refuted(shown, direction):
             found = self._found(du)
             shown = self._shown(du, found, shown)
         else:
-            found = _Moves(np.zeros((0, len(du))), np.zeros((0, len(du))), False, "shown by points")
+            found = _Moves(none, none, False, "shown by points")
         return self._told(j, direction, found, *shown)
 
     def _is_refuted(self, shown, direction: str | None) -> bool:
