@@ -199,7 +199,7 @@ class _Tree:
         beta.weight = self.beta
         with torch.enable_grad():
             form = backward(trace, run.output, beta.rows(self.L), lines=lines)
-            chosen = form.least(trace.inputs, len(run.steps)).gather(1, best[:, None]).sum()
+            chosen = form.least(trace.inputs, run.sums).gather(1, best[:, None]).sum()
             slopes = torch.autograd.grad(chosen, offsets, allow_unused=True)
         pick = torch.arange(n, device=run.device), best
         with torch.no_grad():
