@@ -141,7 +141,10 @@ class Trace:
         """(n, 1): what products that underflow can cost in all, for one row."""
         if step.name not in self.floors:
             terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
-            totals = [self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs]
+            far = [self.reach(s) for s in step.inputs]
+            if self.anchored and isinstance(step.rule, Affine):  # which may lie outside of what a split leaves
+                far = [z + self.anchor(s).to(z.dtype).abs() for z, s in zip(far, step.inputs, strict=True)]
+            totals = [z.flatten(1).sum(1, keepdim=True) for z in far]
             self.floors[step.name] = (sum(totals[1:], totals[0]) + size(step.shape)) * (8 * terms * tiny(self.program.dtype))
         return self.floors[step.name]
 

@@ -148,7 +148,7 @@ class _Tree:
     def _less(self, found: Tensor, trace: Trace) -> np.ndarray:
         """found - b, rounded down, and less what the rows lost."""
         value = found.to(torch.float64).cpu().numpy()
-        value = np.where(np.isnan(value), -np.inf, value)
+        value = np.where(value < np.inf, value, -np.inf)       # NaN, and what overflowed
         if self.lost.any():
             reach = trace.reach(self.watched.program.output).flatten(1)[:, : self.lost.shape[1]].to(torch.float64).cpu().numpy()
             value = value - (reach @ self.lost.T) * (1 + 1e-9)
