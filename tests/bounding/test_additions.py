@@ -33,7 +33,7 @@ def _check(net: Network, z: str, centre: float, p: float, dtype: str, exact: Fra
     run = program(net.graph, kind)
     with plain_products():
         low, high = crown(run, input_set(net, ball, kind)).bounds[z]
-    found = [(low, high)] + [(f.lower, f.upper) for m in ("crown", "crown-interval", "forward+crown", "alpha-crown")
+    found = [(low, high)] + [(f.lower, f.upper) for m in ("interval", "crown", "crown-interval", "forward", "forward+crown", "alpha-crown")
                              for f in (pel.bounds(net, ball, method=m, dtype=dtype, iterations=1),)]
     for lower, upper in found:
         assert Fraction(lower.item()) <= exact - more
