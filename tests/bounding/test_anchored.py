@@ -99,3 +99,25 @@ def test_weights_that_float32_does_not_hold():
         y = net(points(x, 0.1, 2, 200, rng)[0])
         assert (found.lower.double().numpy() <= y).all()
         assert (found.upper.double().numpy() >= y).all()
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("method", ["crown", "crown-interval", "forward+crown"])
+def test_gradients_to_the_centre_are_those_of_float64(p, method):
+    rng = np.random.default_rng(0)
+    net, x, found = mlp([4, 8, 6, 2], rng), rng.normal(size=(2, 4)), []
+    for dtype in ("float32", "float64"):
+        centre, eps = torch.tensor(x, requires_grad=True), torch.full((2, 4), 0.6, dtype=torch.float64, requires_grad=True)
+        pel.bounds(net, pel.Ball(centre, eps, p=p, clip=None), method=method, dtype=dtype).lower.sum().backward()
+        found.append((centre.grad, eps.grad))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_forms_are_none_where_numbers_overflow():
+    net = pel.load(([np.eye(2), np.ones((1, 2))], [np.zeros(2), np.array([1e39])]), orientation="out_in")
+    for p in (1, 2):
+        found = pel.bounds(net, pel.Ball(np.ones(2), 0.1, p=p, clip=None), dtype="float32", forms=True).forms
+        assert (found.lower_b == -np.inf).all()
+        assert (found.upper_b == np.inf).all()
+        assert bool(found.lower_A.isfinite().all() & found.upper_A.isfinite().all())

@@ -58,7 +58,7 @@ class Engine:
         form = backward(trace, self.run.output, C, until_nonlinear=self.method == "forward")
         if self.method != "alpha-crown" or self.run.output not in self.run.place:
             return form
-        least = form.least(trace.inputs, len(self.run.steps))
+        least = form.least(trace.inputs, self.run.sums)
         better, other = optimised(trace, self.run.output, C, self.iterations, keep=True)
         return form if other is None else better_form(form, other, better > least)
 
@@ -176,7 +176,7 @@ def _single_pass(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
 
 
 def _read(engine: Engine, trace: Trace, C: Tensor, u: Family) -> tuple[Tensor, Tensor]:
-    return u.least(engine.form(trace, C), len(trace.program.steps))
+    return u.least(engine.form(trace, C), trace.program.sums)
 
 
 def _shared(question: Question, engine: Engine) -> tuple[Tensor, Tensor]:
@@ -268,7 +268,7 @@ def _tighten(base: Trace, frozen: Trace, name: str, u: Family) -> None:
     ends = [[b.flatten(1).clone() for b in trace.bounds[name]] for trace in (base, frozen)]
     for part in index.split(at_a_time) if len(index) else ():
         k = len(part)
-        for (low, high), read in zip(ends, u.least(backward(base, name, Units(name, part)), len(base.program.steps)), strict=True):
+        for (low, high), read in zip(ends, u.least(backward(base, name, Units(name, part)), base.program.sums), strict=True):
             read = read.reshape(-1, 2 * k)
             low[:, part], high[:, part] = read[:, :k], -read[:, k:]
     for trace, (low, high) in zip((base, frozen), ends, strict=True):
@@ -278,7 +278,7 @@ def _tighten(base: Trace, frozen: Trace, name: str, u: Family) -> None:
 
 def _by_pairs(base: Trace, frozen: Trace, step: Step, u: Family, bounded: bool) -> None:
     """The step's pair of forward linear bounds over B, and what it says of the tensor over B and over each B_u."""
-    nodes, reach, name = len(base.program.steps), base.inputs.reach, step.name
+    nodes, reach, name = base.program.sums, base.inputs.reach, step.name
     pair = push(step, [base.pairs[s] for s in step.inputs], None if step.is_affine else base.lines_of(step), reach, nodes)
     base.pairs[name] = pair
     if not bounded:

@@ -145,9 +145,12 @@ def _has_gradient(inputs: InputSet) -> bool:
 
 
 def _forms(parts: list[Form | None]) -> Forms:
-    """Rows and their negatives, as `final` asked for them, of all batches."""
+    """Rows and their negatives, as `final` asked for them, of all batches. Where overflow left no number, 0 x - inf."""
     A = torch.cat([f.L.flatten(2).expand(len(f.d), -1, -1) for f in parts if f is not None])
     b = torch.cat([f.d for f in parts if f is not None])
+    if not math.isfinite((A.sum() + b.sum()).item()):
+        fine = b.isfinite() & A.isfinite().all(dim=2)
+        A, b = torch.where(fine.unsqueeze(2), A, 0.0), torch.where(fine, b, -math.inf)
     s = b.shape[1] // 2
     return Forms(A[:, :s], b[:, :s], -A[:, s:], -b[:, s:])
 

@@ -57,7 +57,7 @@ class Trace:
 
     def spoil(self, step: Step) -> Tensor | None:
         """(n, *shape): what an affine step's rounding costs for each unit of |L|; None where there is none."""
-        rule, nodes = step.rule, len(self.program.steps)
+        rule, nodes = step.rule, self.program.sums
         assert isinstance(rule, Affine)
         if _is_exact(rule):
             return None
@@ -97,7 +97,7 @@ class Trace:
 
     def spoil_near(self, step: Step) -> Tensor:
         """As `spoil`, for rows that go from anchor to anchor (`_anchored`): gamma |A| times the distance, and what float64 loses."""
-        rule, dtype, nodes = step.rule, self.program.dtype, len(self.program.steps)
+        rule, dtype, nodes = step.rule, self.program.dtype, self.program.sums
         assert isinstance(rule, Affine)
         key = f"{step.name} near"
         if key not in self.spoils:
@@ -122,8 +122,9 @@ class Trace:
         key = f"{step.name} rows"
         if key not in self.spoils:
             c = 2 * unit(dtype) * (1 + 4 * gamma(rule.terms + 8, dtype))
+            g = gamma(self.program.sums + 16, dtype)            # of the bias, and of adding all that follows to it
             room = rule.magnitude(*(self.reach(s) for s in step.inputs)) * c + 8 * (rule.terms + 4) * tiny(dtype)
-            self.spoils[key] = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=4 * c)
+            self.spoils[key] = room if rule.bias is None else torch.add(room, rule.bias_size, alpha=g * (1 + 4 * g))
         return self.spoils[key]
 
     def _near_ball(self, rule: Affine, c: float, rest: Tensor) -> Tensor:
@@ -140,7 +141,10 @@ class Trace:
         """(n, 1): what products that underflow can cost in all, for one row."""
         if step.name not in self.floors:
             terms = step.rule.terms_back if isinstance(step.rule, Affine) else 2
-            totals = [self.reach(s).flatten(1).sum(1, keepdim=True) for s in step.inputs]
+            far = [self.reach(s) for s in step.inputs]
+            if self.anchored and isinstance(step.rule, Affine):  # which may lie outside of what a split leaves
+                far = [z + self.anchor(s).to(z.dtype).abs() for z, s in zip(far, step.inputs, strict=True)]
+            totals = [z.flatten(1).sum(1, keepdim=True) for z in far]
             self.floors[step.name] = (sum(totals[1:], totals[0]) + size(step.shape)) * (8 * terms * tiny(self.program.dtype))
         return self.floors[step.name]
 
@@ -166,8 +170,13 @@ class Form:
     at: tuple[InputSet, Tensor] | None = None                   # of these sets, L times their anchor, where it is known already
 
     def least(self, inputs: InputSet, nodes: int = 0) -> Tensor:
-        at = self.at[1] if self.at is not None and self.at[0] is inputs else None
+        at = self.at[1] if self.at is not None and self.at[0] is inputs and not _moves(inputs) else None
         return inputs.least(self.L, nodes + 2, at) + self.d - 4 * unit(self.d.dtype) * self.d.abs()
+
+
+def _moves(inputs: InputSet) -> bool:
+    """Does a gradient flow to the centre? An anchor is a constant, so that what rows come to there has none."""
+    return inputs.centre is not None and inputs.centre.requires_grad
 
 
 def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None = None, until_nonlinear: bool = False) -> Form:
@@ -182,7 +191,7 @@ def backward(trace: Trace, name: str, L: Tensor | Units, *, lines: dict | None =
     Differs   the larger of a ball's and its box's least value; `lines` of one's own for some steps, each row its own if they have
               that axis; with `until_nonlinear` rows stop at nonlinear steps, whose bounds are taken there.
     """
-    program, nodes = trace.program, len(trace.program.steps)
+    program, nodes = trace.program, trace.program.sums
     unit_ = unit(program.dtype)
     pending: dict[str, Tensor | Units] = {name: L}
     d: Tensor | Any = None
@@ -266,7 +275,7 @@ def _anchored(trace: Trace, step: Step, L: Tensor) -> tuple[list[Tensor], Tensor
     dots = [exact_dot(part, trace.anchor(source)) for source, part in zip(step.inputs, parts, strict=True)]
     moved = exact_dot(L, trace.anchor(step.name)) - sum(dots[1:], dots[0])
     u = unit(L.dtype)
-    moved = moved - moved.abs() * (2 * u * (len(trace.program.steps) + 8))      # of the conversion, and of adding it up
+    moved = moved - moved.abs() * (2 * u * (trace.program.sums + 8))      # of the conversion, and of adding it up
     return parts, moved.to(L.dtype) - sizes_dot(L, trace.spoil_near(step)), dots[0]
 
 
@@ -301,7 +310,7 @@ def lowest(trace: Trace, name: str, L: Tensor, *, lines: dict | None = None, kee
     for k in range(0, L.shape[1], step):
         own = {s: line.rows(k, k + step) for s, line in lines.items()} if lines else None
         form = backward(trace, name, L[:, k:k + step], lines=own, until_nonlinear=until_nonlinear)
-        found.append(form.least(trace.inputs, len(trace.program.steps)))
+        found.append(form.least(trace.inputs, trace.program.sums))
         forms += [form] if keep else []
     return _side_by_side(found), _joined(forms) if keep else None
 
@@ -313,7 +322,7 @@ def unit_bounds(trace: Trace, name: str, index: Tensor, *, keep: bool = False) -
     forms, begin = [], 0
     for part in index.split(step):                              # written in place: small tensors between large ones scatter the heap
         form = backward(trace, name, Units(name, part))
-        both = form.least(trace.inputs, len(trace.program.steps))
+        both = form.least(trace.inputs, trace.program.sums)
         k = len(part)
         low[:, begin:begin + k], high[:, begin:begin + k] = both[:, :k], -both[:, k:]
         begin += k

@@ -148,7 +148,7 @@ class _Tree:
     def _less(self, found: Tensor, trace: Trace) -> np.ndarray:
         """found - b, rounded down, and less what the rows lost."""
         value = found.to(torch.float64).cpu().numpy()
-        value = np.where(np.isnan(value), -np.inf, value)
+        value = np.where(value < np.inf, value, -np.inf)       # NaN, and what overflowed
         if self.lost.any():
             reach = trace.reach(self.watched.program.output).flatten(1)[:, : self.lost.shape[1]].to(torch.float64).cpu().numpy()
             value = value - (reach @ self.lost.T) * (1 + 1e-9)
@@ -199,7 +199,7 @@ class _Tree:
         beta.weight = self.beta
         with torch.enable_grad():
             form = backward(trace, run.output, beta.rows(self.L), lines=lines)
-            chosen = form.least(trace.inputs, len(run.steps)).gather(1, best[:, None]).sum()
+            chosen = form.least(trace.inputs, run.sums).gather(1, best[:, None]).sum()
             slopes = torch.autograd.grad(chosen, offsets, allow_unused=True)
         pick = torch.arange(n, device=run.device), best
         with torch.no_grad():

@@ -162,7 +162,7 @@ def _choice(step: Step, ins: list[Pair], lines: ChoiceLines, reach: Tensor) -> P
 
 def forward(program: Program, inputs: InputSet, trace) -> None:
     """Fill a trace with bounds and pairs of every tensor: those that nonlinear steps take are bounded by their pairs and intervals."""
-    nodes, hidden = len(program.steps), {*program.hidden, program.output}
+    nodes, hidden = program.sums, {*program.hidden, program.output}
     trace.pairs[INPUT] = start(inputs)
     reach = inputs.reach
     n = len(inputs)

@@ -12,6 +12,9 @@ ELASTIC = 1e3
 
 UNIT = 2.0**-53
 
+LOST = 2.0**-1021
+"""More than what a product of numbers this small loses."""
+
 
 def joint(slope: np.ndarray, offset: np.ndarray, lower: np.ndarray, upper: np.ndarray, fact: np.ndarray | None = None,
           level: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,4 +107,5 @@ def _below(w, slope, offset, lower, upper) -> np.ndarray:
     size = np.einsum("nm,nmk,nk->n", w, np.abs(slope), np.maximum(np.abs(lower), np.abs(upper))) + (w * np.abs(offset)).sum(axis=1)
     gamma = (m + 2) * (k + 2) * 4 * UNIT
     value = (g * corner).sum(axis=1) + (w * offset).sum(axis=1)
-    return value - gamma * size
+    lost = (m + 2) * (k + 2) * LOST * (1.0 + np.maximum(np.abs(lower), np.abs(upper)).sum(axis=1))
+    return value - gamma * size - lost

@@ -100,7 +100,7 @@ class BoxBounds:
             lines = {s.name: replace(line, below=line.below.clone().requires_grad_(True), above=line.above.clone().requires_grad_(True))
                      for s in kinked for line in (trace.lines_of(s),)}
             with torch.enable_grad():
-                value = backward(trace, run.output, self.rows(C[:, None])[0], lines=lines).least(trace.inputs, len(run.steps)).sum()
+                value = backward(trace, run.output, self.rows(C[:, None])[0], lines=lines).least(trace.inputs, run.sums).sum()
                 slopes = torch.autograd.grad(value, [t for line in lines.values() for t in (line.below, line.above)], allow_unused=True)
         with torch.no_grad(), plain_products():
             moved = self._moved(kinked, lower, upper)
@@ -176,4 +176,4 @@ class BoxBounds:
         for name in self.program.hidden:
             l, u = trace.bounds[name]
             empty |= (l > u).flatten(1).any(dim=1).cpu().numpy()
-        return Below(np.where(np.isnan(v), -np.inf, v), np.broadcast_to(s, (*v.shape, s.shape[2])), o, empty, trace)
+        return Below(np.where(v < np.inf, v, -np.inf), np.broadcast_to(s, (*v.shape, s.shape[2])), o, empty, trace)

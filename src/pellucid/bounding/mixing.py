@@ -99,7 +99,7 @@ def climb(trace: Trace, name: str, L: Tensor, mixture: Mixture, *, iterations: i
     Source    Xu et al. 2021 (alpha-CROWN), by Adam. Every bound on the way is sound; the best of each set is kept.
     extra: like Beta in splits.py, tensors of its own that change too, and a term of L.
     """
-    nodes = len(trace.program.steps)
+    nodes = trace.program.sums
     moving = mixture.tensors + ([] if extra is None else extra.tensors)
     for w in moving:
         w.requires_grad_(True)

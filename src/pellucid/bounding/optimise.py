@@ -69,7 +69,7 @@ def optimised(trace: Trace, name: str, L: Tensor, iterations: int, *, keep: bool
               stay as they are.
     """
     trace = trace.detached()
-    n, s, nodes = len(trace.inputs), L.shape[1], len(trace.program.steps)
+    n, s, nodes = len(trace.inputs), L.shape[1], trace.program.sums
     mixtures = {step.name: _mixture(trace, step, n, s) for step in trace.program.steps[: trace.program.place[name] + 1]
                 if isinstance(step.rule, Elementwise | Smooth)}
     best, form = None, None

@@ -54,6 +54,12 @@ class Program:
         """Entries of the largest tensor of one sample."""
         return max(map(size, self.shapes.values()))
 
+    @cached_property
+    def sums(self) -> int:
+        """How often something is added, at most, to what rows on their way back come to: by each step, and wherever rows of two of a
+        tensor's consumers meet. Each addition rounds all that was there before."""
+        return len(self.steps) + sum(len(step.inputs) for step in self.steps)
+
     def step(self, name: str) -> Step:
         return self.steps[self.place[name]]
 
