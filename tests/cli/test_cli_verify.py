@@ -19,7 +19,7 @@ def model(tmp_path):
     return relu_network([(np.array([[1.0], [-1.0]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]).save(tmp_path / "abs.npz")   # |x|
 
 
-@pytest.mark.parametrize(("limit", "word", "code"), [(1.1, "proved", 0), (0.9, "refuted", 0), (1.0000001, "unknown", 3)])
+@pytest.mark.parametrize(("limit", "word", "code"), [(1.1, "proved", 0), (0.9, "refuted", 0), (1.0000000000000002, "unknown", 3)])
 def test_verdicts(model, tmp_path, limit, word, code):
     (tmp_path / "q.vnnlib").write_text(QUERY.format(limit))
     asked = ["verify", str(model), str(tmp_path / "q.vnnlib"), "--max-nodes", "40", "--out", str(tmp_path / "v.json")]
