@@ -103,9 +103,10 @@ def test_verify_vnncomp(tmp_path, shared):
     only = "1_9_batch_2000 prop_3,prop_1_0.05"
     done = run("verify_vnncomp.py", "--data", shared / "data", "--seconds", 120, "--only", only, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"ACAS Xu 1_9 +prop_3 +refuted .* agrees", done.stdout)
-    assert re.search(r"MNIST 256x2 +prop_1_0.05 +refuted .* agrees", done.stdout)
+    assert re.search(r"ACAS Xu 1_9 +prop_3 +refuted .* agrees +refuted", done.stdout)
+    assert re.search(r"MNIST 256x2 +prop_1_0.05 +refuted .* agrees +refuted", done.stdout)
     assert "2 of 2 decided" in done.stdout
+    assert "no verdict contradicts a published one" in done.stdout
 
 
 def test_verify_vnncomp_says_so_where_its_data_are_absent(tmp_path):
