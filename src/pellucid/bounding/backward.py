@@ -14,7 +14,7 @@ from ..graph.op import size
 from .affine import Affine
 from .forward import Pair
 from .interval import reach_of
-from .lines import both, dot, exact_dot, sizes_dot
+from .lines import Lines, both, dot, exact_dot, sizes_dot
 from .piecewise import Bounds
 from .program import Program, Step
 from .rounding import gamma, tiny, unit
@@ -148,9 +148,11 @@ class Trace:
             self.floors[step.name] = (sum(totals[1:], totals[0]) + size(step.shape)) * (8 * terms * tiny(self.program.dtype))
         return self.floors[step.name]
 
-    def rows(self, index) -> Trace:
-        """The same for some of the sets."""
-        return Trace(self.program, self.inputs[index], {k: (l[index], u[index]) for k, (l, u) in self.bounds.items()})
+    def rows(self, index: Tensor) -> Trace:
+        """The same for some of the sets: what is known of their lines, reaches and rounding is not made again."""
+        lines = {k: line.some(index) for k, line in self.lines.items() if isinstance(line, Lines)}
+        known = ({k: t[index] for k, t in made.items()} for made in (self.spoils, self.reaches, self.floors))
+        return Trace(self.program, self.inputs[index], {k: (l[index], u[index]) for k, (l, u) in self.bounds.items()}, lines, *known)
 
     def detached(self) -> Trace:
         """The same without gradients."""
@@ -329,6 +331,26 @@ def unit_bounds(trace: Trace, name: str, index: Tensor, *, keep: bool = False) -
         forms += [form] if keep else []
     halves = (_halves(forms, 0), _halves(forms, 1)) if keep else None
     return (low, high), halves
+
+
+def pair_bounds(trace: Trace, name: str, sets: Tensor, units: Tensor) -> Bounds:
+    """Lower and upper bounds (N,) of entries `units` (flat) of a tensor over the sets of the same places, by `backward`.
+
+    As `unit_bounds`, which asks every set about every unit; here a set that is asked about several stands there as often.
+    """
+    for s in trace.program.steps[: trace.program.place[name]]:
+        if not s.is_affine:
+            trace.lines_of(s)                                   # once, not for each pair
+    shape, step = trace.program.shapes[name], max(1, ENTRIES // (2 * trace.program.widest))
+    low, high = (trace.inputs.lower.new_empty(len(sets)) for _ in range(2))
+    for begin in range(0, len(sets), step):
+        at, unit_at = sets[begin:begin + step], units[begin:begin + step]
+        part, row = trace.rows(at), torch.arange(len(at), device=at.device)
+        L = low.new_zeros(len(at), 2, size(shape))
+        L[row, 0, unit_at], L[row, 1, unit_at] = 1.0, -1.0
+        both = backward(part, name, L.reshape(len(at), 2, *shape)).least(part.inputs, trace.program.sums)
+        low[begin:begin + step], high[begin:begin + step] = both[:, 0], -both[:, 1]
+    return low, high
 
 
 def _side_by_side(parts: list[Tensor]) -> Tensor:

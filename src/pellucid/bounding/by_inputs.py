@@ -15,7 +15,7 @@ from .parts import Parts
 from .property import Case
 from .searching import Search, excluded
 
-BATCH = 512
+BATCH = 1024
 """Boxes that are bounded at once."""
 
 BEST_FIRST = 2**15

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..graph.graph import INPUT
 from ..graph.op import size
 from .affine import Affine
-from .backward import Form, Trace, Units, unit_bounds
+from .backward import Form, Trace, Units, pair_bounds, unit_bounds
 from .forward import forward as run_forward
 from .interval import interval, meet
 from .optimise import optimised
@@ -18,6 +18,9 @@ from .piecewise import Bounds, Elementwise
 from .program import Program, Step
 from .rounding import no_nan
 from .sets import InputSet
+
+PAIR = 4
+"""What it costs to ask one set about one unit, in units that all sets are asked about: its bounds and lines are copied for it."""
 
 OPTIMISED = 1 << 18
 """Coefficients of lines that are optimised for one hidden tensor of one set: two layers of 256 units after each other, not two of
@@ -87,8 +90,15 @@ def _is_exact(step: Step, exact: set[str], inputs: InputSet) -> bool:
 def _tighten(trace: Trace, name: str, keep: dict | None, iterations: int) -> None:
     """Meet the tensor's bounds with those of `backward`."""
     l, u = trace.bounds[name]
-    index = torch.arange(l[0].numel(), device=l.device) if keep is not None else undecided(trace, name)
+    open_ = _open(trace, name)
+    index = torch.arange(l[0].numel(), device=l.device) if keep is not None else open_.any(dim=0).nonzero()[:, 0]
     if len(index) == 0:
+        return
+    if keep is None and not iterations and not trace.anchored and PAIR * int(open_.sum()) <= len(l) * len(index):
+        sets, units = open_.nonzero(as_tuple=True)
+        low, high = no_nan(*pair_bounds(trace, name, sets, units))
+        found = (b.flatten(1).index_put((sets, units), new).reshape(b.shape) for b, new in ((l, low), (u, high)))
+        trace.bounds[name] = meet((l, u), tuple(found))
         return
     (low, high), forms = unit_bounds(trace, name, index, keep=keep is not None)
     if keep is not None and forms is not None:
@@ -108,8 +118,13 @@ def _tighten(trace: Trace, name: str, keep: dict | None, iterations: int) -> Non
 
 def undecided(trace: Trace, name: str) -> Tensor:
     """Flat indices of the units of a tensor for which tighter bounds can make a difference, in some set."""
+    return _open(trace, name).any(dim=0).nonzero()[:, 0]
+
+
+def _open(trace: Trace, name: str) -> Tensor:
+    """(n, units): where tighter bounds can make a difference."""
     l, u = (b.flatten(1) for b in trace.bounds[name])
     users = [s.rule for s in trace.program.steps if name in s.inputs and not s.is_affine]
     if all(isinstance(rule, Elementwise) and rule.is_relu for rule in users):
-        return ((l < 0) & (u > 0)).any(dim=0).nonzero()[:, 0]
-    return torch.arange(l.shape[1], device=l.device)
+        return (l < 0) & (u > 0)
+    return torch.ones_like(l, dtype=torch.bool)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 STEPS = 14
-"""Of the interior point method. Mixtures are sound whatever it ends with; ten steps bring these small programmes to 1e-8."""
+"""Of the interior point method. Mixtures are sound whatever it ends with; nine steps bring most of these small programmes to 1e-10."""
+
+ENOUGH = 1e-12
+"""Products of slacks and multipliers, rows being of size one, at which it ends."""
 
 ELASTIC = 1e3
 """What facts may be broken for, beside rows of size one: an exact penalty unless multipliers have to be larger."""
@@ -67,13 +70,18 @@ def _interior_point(A: np.ndarray, a: np.ndarray, F: np.ndarray, f: np.ndarray) 
     s = h - np.einsum("nri,ni->nr", G, v)                       # positive: it starts inside
     z = np.full_like(s, 1.0)                                    # multipliers whose sums are right for t and e
     z[:, :m], z[:, -1] = 1.0 / max(m, 1), ELASTIC - q
-    Gt = G.transpose(0, 2, 1)
+    ends, going = (v.copy(), z.copy()), np.arange(n)            # and which programmes are still worked on
     with np.errstate(all="ignore"):
         for _ in range(STEPS):
             gap = (s * z).mean(axis=1, keepdims=True)
+            if 2 * (left := gap[:, 0] > ENOUGH).sum() <= len(left):
+                ends[0][going], ends[1][going], going = v, z, going[left]
+                G, v, s, z, gap = (t[left] for t in (G, v, s, z, gap))
+            if not len(going):
+                break
             dual = np.einsum("nri,nr->ni", G, z) + c
             d = np.clip(z / s, 1e-16, 1e16)
-            M = (Gt * d[:, None, :]) @ G
+            M = (G.transpose(0, 2, 1) * d[:, None, :]) @ G
             M[:, np.arange(k + 2), np.arange(k + 2)] += 1e-14 * (1.0 + M[:, np.arange(k + 2), np.arange(k + 2)])
             inverse = np.linalg.inv(M)
             ds, dz, _ = _direction(G, inverse, dual, d, s, -s * z)
@@ -82,8 +90,10 @@ def _interior_point(A: np.ndarray, a: np.ndarray, F: np.ndarray, f: np.ndarray) 
             target = gap * np.clip(ahead / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3
             ds, dz, dv = _direction(G, inverse, dual, d, s, target - s * z - ds * dz)
             p, r = 0.99 * _step(s, ds), 0.99 * _step(z, dz)
-            fine = np.isfinite(dv).all(axis=1, keepdims=True) & np.isfinite(dz).all(axis=1, keepdims=True) & (gap > 1e-13)
+            fine = np.isfinite(dv).all(axis=1, keepdims=True) & np.isfinite(dz).all(axis=1, keepdims=True) & (gap > ENOUGH)
             v, s, z = (np.where(fine, old + step * new, old) for old, step, new in ((v, p, dv), (s, p, ds), (z, r, dz)))
+    ends[0][going], ends[1][going] = v, z
+    v, z = ends
     return np.concatenate([z[:, :m] / size_a, z[:, m : m + q] / size_f], axis=1), v[:, :k]
 
 

@@ -138,19 +138,17 @@ class BoxBounds:
         """
         run, (n, f) = self.program, split.tensor.shape
         fact, level = np.zeros((n, f, split.lower.shape[1])), np.zeros((n, f))
-        trace = found.trace.rows(torch.as_tensor(parts, device=run.device))
         for k in np.unique(split.tensor[split.tensor >= 0]):
             name = self.names[k]
-            here = split.tensor == k
-            row, entry = np.nonzero(here)
-            place = (here.cumsum(axis=1) - 1)[row, entry]
-            L = torch.zeros(n, int(place.max()) + 1, size(run.shapes[name]), dtype=run.dtype, device=run.device)
-            L[row, place, split.unit[row, entry]] = torch.as_tensor(split.side[row, entry], dtype=run.dtype, device=run.device)
+            row, entry = np.nonzero(split.tensor == k)
+            side, unit, at = split.side[row, entry], split.unit[row, entry], split.at[row, entry]
+            L = torch.zeros(len(row), 1, size(run.shapes[name]), dtype=run.dtype, device=run.device)
+            L[np.arange(len(row)), 0, unit] = torch.as_tensor(side, dtype=run.dtype, device=run.device)
             with torch.no_grad(), plain_products():
-                form = backward(trace, name, L.reshape(*L.shape[:2], *run.shapes[name]))
-            slope, offset = (t.to(torch.float64).cpu().numpy() for t in (form.L.flatten(2).expand(n, -1, -1), form.d))
-            slope, offset = slope[row, place], offset[row, place]
-            offset = np.nextafter(offset - split.side[row, entry] * split.at[row, entry], -np.inf)
+                trace = found.trace.rows(torch.as_tensor(parts[row], device=run.device))
+                form = backward(trace, name, L.reshape(len(row), 1, *run.shapes[name]))
+            slope, offset = (t.to(torch.float64).cpu().numpy()[:, 0] for t in (form.L.flatten(2).expand(len(row), -1, -1), form.d))
+            offset = np.nextafter(offset - side * at, -np.inf)
             fine = np.isfinite(offset) & np.isfinite(slope).all(axis=1)                  # what is not says nothing
             fact[row[fine], entry[fine]], level[row[fine], entry[fine]] = slope[fine], offset[fine]
         return fact, level

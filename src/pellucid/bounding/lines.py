@@ -29,6 +29,10 @@ class Lines:
         """Of lines of their own for each row, those of some rows."""
         return Lines(*(t[:, begin:end] for t in (self.below_slope, self.below, self.above_slope, self.above)))
 
+    def some(self, index: Tensor) -> Lines:
+        """Of some of the sets."""
+        return Lines(*(t[index] for t in (self.below_slope, self.below, self.above_slope, self.above)))
+
     def back(self, L: Tensor, reaches: list[Tensor], nodes: int) -> tuple[list[Tensor], Tensor]:
         """(L', d) with L f(z) >= L' z + d for |z| <= reach, the one of reaches.
 
