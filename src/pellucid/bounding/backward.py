@@ -341,7 +341,8 @@ def pair_bounds(trace: Trace, name: str, sets: Tensor, units: Tensor) -> Bounds:
     for s in trace.program.steps[: trace.program.place[name]]:
         if not s.is_affine:
             trace.lines_of(s)                                   # once, not for each pair
-    shape, step = trace.program.shapes[name], max(1, ENTRIES // (2 * trace.program.widest))
+    shape, copied = trace.program.shapes[name], sum(low[0].numel() for low, _ in trace.bounds.values())
+    step = max(1, 4 * ENTRIES // (2 * trace.program.widest + 6 * copied))
     low, high = (trace.inputs.lower.new_empty(len(sets)) for _ in range(2))
     for begin in range(0, len(sets), step):
         at, unit_at = sets[begin:begin + step], units[begin:begin + step]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from ..attacks import Goal, ascend, boxes
 from .inherited import Inherited
@@ -45,10 +46,12 @@ def by_inputs(search: Search, bound: BoxBounds, *, batch: int = BATCH) -> None:
               moves over it, which alone never halves where only the gap is wide, and of what it makes lines lose, which alone says
               nothing where bounds are far off (design/verification.md).
     """
-    for cases in _groups(search.space.cases):
-        if search.is_decided:
-            return
-        _Tree(search, cases, bound, batch).run()
+    numpys = ThreadpoolController().select(internal_api="openblas")
+    with numpys.limit(limits=1):                                # its products are small, and its threads would wait in the way of torch's
+        for cases in _groups(search.space.cases):
+            if search.is_decided:
+                return
+            _Tree(search, cases, bound, batch).run()
 
 
 def _groups(cases: tuple[Case, ...]) -> list[list[Case]]:
