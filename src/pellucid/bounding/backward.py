@@ -148,16 +148,31 @@ class Trace:
             self.floors[step.name] = (sum(totals[1:], totals[0]) + size(step.shape)) * (8 * terms * tiny(self.program.dtype))
         return self.floors[step.name]
 
-    def rows(self, index: Tensor) -> Trace:
-        """The same for some of the sets: what is known of their lines, reaches and rounding is not made again."""
-        lines = {k: line.some(index) for k, line in self.lines.items() if isinstance(line, Lines)}
-        known = ({k: t[index] for k, t in made.items()} for made in (self.spoils, self.reaches, self.floors))
-        return Trace(self.program, self.inputs[index], {k: (l[index], u[index]) for k, (l, u) in self.bounds.items()}, lines, *known)
+    def rows(self, index: Tensor, name: str | None = None) -> Trace:
+        """The same for some of the sets, of what leads to one tensor or of all: lines, reaches and rounding are not made again."""
+        end = len(self.program.steps) if name is None else self.program.place[name] + 1
+        before = [INPUT, *(s.name for s in self.program.steps[:end])]
+        lines = {k: line.some(index) for k in before if isinstance(line := self.lines.get(k), Lines)}
+        known = ({k: made[k][index] for k in before if k in made} for made in (self.spoils, self.reaches, self.floors))
+        return Trace(self.program, self.inputs[index], _Some(self.bounds, index), lines, *known)
 
     def detached(self) -> Trace:
         """The same without gradients."""
         parts = {f: v.detach() for f in ("lower", "upper", "centre", "scale", "slack") if (v := getattr(self.inputs, f)) is not None}
         return Trace(self.program, replace(self.inputs, **parts), {k: (l.detach(), u.detach()) for k, (l, u) in self.bounds.items()})
+
+
+class _Some(dict):
+    """Bounds of some of the sets, copied when they are asked for."""
+
+    def __init__(self, whole: dict[str, Bounds], index: Tensor):
+        super().__init__()
+        self.whole, self.index = whole, index
+
+    def __missing__(self, name: str) -> Bounds:
+        low, high = self.whole[name]
+        self[name] = low[self.index], high[self.index]
+        return self[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,7 +361,7 @@ def pair_bounds(trace: Trace, name: str, sets: Tensor, units: Tensor) -> Bounds:
     low, high = (trace.inputs.lower.new_empty(len(sets)) for _ in range(2))
     for begin in range(0, len(sets), step):
         at, unit_at = sets[begin:begin + step], units[begin:begin + step]
-        part, row = trace.rows(at), torch.arange(len(at), device=at.device)
+        part, row = trace.rows(at, name), torch.arange(len(at), device=at.device)
         L = low.new_zeros(len(at), 2, size(shape))
         L[row, 0, unit_at], L[row, 1, unit_at] = 1.0, -1.0
         both = backward(part, name, L.reshape(len(at), 2, *shape)).least(part.inputs, trace.program.sums)

@@ -145,7 +145,7 @@ class BoxBounds:
             L = torch.zeros(len(row), 1, size(run.shapes[name]), dtype=run.dtype, device=run.device)
             L[np.arange(len(row)), 0, unit] = torch.as_tensor(side, dtype=run.dtype, device=run.device)
             with torch.no_grad(), plain_products():
-                trace = found.trace.rows(torch.as_tensor(parts[row], device=run.device))
+                trace = found.trace.rows(torch.as_tensor(parts[row], device=run.device), name)
                 form = backward(trace, name, L.reshape(len(row), 1, *run.shapes[name]))
             slope, offset = (t.to(torch.float64).cpu().numpy()[:, 0] for t in (form.L.flatten(2).expand(len(row), -1, -1), form.d))
             offset = np.nextafter(offset - side * at, -np.inf)
