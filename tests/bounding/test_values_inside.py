@@ -14,6 +14,10 @@ from bounding.sets import around, mlp, outside, points  # noqa: E402
 from laws.test_ops import CASES  # noqa: E402
 
 import pellucid as pel  # noqa: E402
+from pellucid.graph import GraphBuilder, Network  # noqa: E402
+from pellucid.ops.add import Add  # noqa: E402
+from pellucid.ops.linear import Linear  # noqa: E402
+from pellucid.ops.rearrange import Concat  # noqa: E402
 from pellucid.ops.relu import ReLU  # noqa: E402
 from pellucid.ops.tanh import Tanh  # noqa: E402
 
@@ -146,3 +150,18 @@ def _with_odd_units(sizes, rng, zero_bias):
             b[0] = -100.0
         layers.append((W, b))
     return pel.load(([W for W, _ in layers], [b for _, b in layers]), orientation="out_in")
+
+
+@pytest.mark.parametrize("method", ["crown", "alpha-crown", "best"])
+@pytest.mark.parametrize(("ball", "subtracts"), [(pel.Ball(np.zeros(3), 0.5, clip=None), True),
+                                                 (pel.Ball(np.zeros(3), 2.0, 2, clip=(-1, 1)), False)])
+def test_branches_beside_each_other(method, ball, subtracts, rng):
+    """Units before which there are no lines, in program order behind units that have some: nothing can be optimised for them."""
+    b = GraphBuilder((3,))
+    def linear(m, value):
+        return b.add(Linear(rng.normal(size=(m, b.shapes[value][0])), rng.normal(size=m)), value)
+    one, z = b.add(ReLU(), linear(4, "input")), linear(4, "input")
+    two = b.add(ReLU(), b.add(Add((1.0, -1.0)), z, linear(4, "input")) if subtracts else z)
+    net = Network(b.graph(linear(2, b.add(Concat(0, (None, None)), one, two))))
+    x = rng.uniform(-0.5, 0.5, (1, 500, 3))
+    assert outside(pel.bounds(net, ball, method=method), net(x[0])[None]) <= 0

@@ -88,7 +88,7 @@ def optimised(trace: Trace, name: str, L: Tensor, iterations: int, *, keep: bool
             best = now if best is None else torch.fmax(best, now)        # NaN: no bound at all
             if keep:
                 form = better_form(form, found, better)
-            if k == iterations:
+            if k == iterations or not values.requires_grad:     # no line stands between the tensor and the inputs: those of other branches
                 break
             adam.zero_grad()
             values[values.isfinite()].sum().backward()
