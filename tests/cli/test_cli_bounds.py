@@ -47,3 +47,23 @@ def test_a_box_is_bounded_and_wrong_input_is_refused(model):
     done = CliRunner().invoke(app, ["bounds", str(path), "--box", "0:1", "--method", "interval"])
     assert done.exit_code == 0, done.output
     assert CliRunner().invoke(app, ["bounds", str(path)]).exit_code == 2
+
+
+def test_columns_are_taken_by_name_and_text_is_refused_where_it_would_be_an_input(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = ([rng.normal(size=(6, 3)), rng.normal(size=(2, 6))], [np.zeros(6), np.zeros(2)])
+    named = pel.load(weights, orientation="out_in", feature_names=("a", "b", "c"))
+    X = pd.DataFrame(rng.uniform(size=(4, 3)), columns=["a", "b", "c"])
+    X[["c", "a", "b"]].assign(answer="yes").to_csv(tmp_path / "x.csv", index=False)
+    args = ["--at", str(tmp_path / "x.csv"), "--eps", "0.1"]
+    done = CliRunner().invoke(app, ["bounds", str(named.save(tmp_path / "named.npz")), *args, "-o", str(tmp_path / "b.csv")])
+    assert done.exit_code == 0, done.output
+    found = pel.bounds(named, pel.Ball(X.to_numpy(), 0.1, clip=None))
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "b.csv")["lower"], found.lower.numpy().ravel())
+    unnamed = pel.load(weights, orientation="out_in").save(tmp_path / "net.npz")
+    done = CliRunner().invoke(app, ["bounds", str(unnamed), *args])
+    assert done.exit_code != 0
+    assert "'answer'" in done.output
+    assert "--drop" in done.output
+    done = CliRunner().invoke(app, ["bounds", str(unnamed), *args, "--drop", "answer"])
+    assert done.exit_code == 0, done.output

@@ -36,3 +36,7 @@ def test_a_broken_property_is_wrong_input(model, tmp_path):
     done = CliRunner().invoke(app, ["verify", str(model), str(tmp_path / "q.vnnlib")])
     assert done.exit_code == 2
     assert "q.vnnlib" in done.output
+
+
+def test_help_names_the_extra():
+    assert "[torch]" in " ".join(CliRunner().invoke(app, ["verify", "--help"]).output.split())

@@ -22,8 +22,9 @@ pellucid bounds model.onnx --at x.csv --eps 0.1 --norm 2 --margins --out bounds.
 
 def bounds(
     model: o.Model,
-    at: Annotated[Path | None, o.option("--at", shown="FILE", help="Rows to bound around: .npy, .csv or .parquet, in the model's order of "
-                                        "inputs.")] = None,
+    at: Annotated[Path | None, o.option("--at", shown="FILE", help="Rows to bound around: .npy, .npz, .csv, .tsv or .parquet; columns are "
+                                        "taken by the model's names, else in its order of inputs.")] = None,
+    drop: o.Drop = None,
     eps: Annotated[float | None, o.option("--eps", min=0.0, help="Radius of the ball around each row.")] = None,
     norm: Annotated[str, o.option("--norm", shown="inf|2|1", help="Of the ball.")] = "inf",
     clip: Annotated[str | None, o.option("--clip", shown="LOW:HIGH", help="The inputs that exist, 0:1 for images.")] = None,
@@ -44,11 +45,14 @@ def bounds(
     """Bound every output over balls around rows, or over a box: no input inside gives a value outside, rounding included."""
     console = Console(quiet)
     with guarded(console, debug):
+        import numpy as np
+
         from ..bounding import bounds as of
         from ..bounding import margins as leads
         from ..geometry import Ball, Box
         from ..importers.load import load
         from .console import listed
+        from .rows import read_rows
 
         if (box is None) == (at is None) or (at is not None and eps is None):
             raise typer.BadParameter("give either --box LOW:HIGH, or rows by --at FILE with --eps RADIUS")
@@ -64,7 +68,7 @@ def bounds(
                 low, high = interval(box or "", "--box")
                 found = of(net, Box([low] * net.n_inputs, [high] * net.n_inputs), link=probabilities, **options)
             else:
-                X = _rows(at)[:rows]
+                X = np.atleast_2d(read_rows(at, net, listed(drop) or []))[:rows]
                 ball = Ball(X, eps, float(norm), clip=None if clip is None else interval(clip, "--clip"))
                 found = leads(net, ball, net(X).argmax(axis=1), **options) if margins else of(net, ball, link=probabilities, **options)
         frame = found.to_frame()
@@ -77,15 +81,3 @@ def bounds(
             console.say(f"written to {out}")
         else:
             console.say(frame.head(30).to_string(index=False))
-
-
-def _rows(path: Path):
-    """(n, ..) numbers of a file."""
-    import numpy as np
-
-    if path.suffix == ".npy":
-        return np.atleast_2d(np.load(path, allow_pickle=False)).astype(np.float64)
-    import pandas as pd
-
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    return frame.to_numpy(dtype=np.float64)

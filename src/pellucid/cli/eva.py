@@ -11,9 +11,8 @@ from . import options as o
 from .console import Console, guarded
 
 if TYPE_CHECKING:
-    import numpy as np
 
-    from ..graph import Network
+    pass
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -58,8 +57,10 @@ def eva(
     console = Console(quiet)
     with guarded(console, debug):
         from ..attribution import eva as explain
+        from ..errors import DataError
         from ..importers.load import load
         from .console import listed, writable
+        from .rows import read_rows
 
         if p not in ("inf", "2", "1"):
             raise typer.BadParameter(f"--p takes inf, 2 or 1, got '{p}'")
@@ -67,7 +68,11 @@ def eva(
             writable(out)
         with console.step(f"reading {model} and {data}"):
             net = load(model, link=link, class_names=listed(class_names))
-            X = _rows(data, listed(drop) or [], net, row)
+            X = read_rows(data, net, listed(drop) or [])
+            if row is not None:
+                if max(row) >= len(X):
+                    raise DataError(f"--row {max(row)}: {data} has rows 0 to {len(X) - 1}")
+                X = X[list(row)]
         options = {"eps": eps, "p": float(p), "grid": grid, "target": against, "method": method, "quality": quality,
                    "clip": (0, 1) if clip else None, "dtype": "float32"}
         signs = ("+", "-") if signed else (None,)
@@ -81,39 +86,6 @@ def eva(
         console.say(str(first.certificate))
         if out is not None:
             console.say(f"saved: {_saved(found, table, out)}")
-
-
-def _rows(path: Path, drop: list[str], net: Network, chosen: list[int] | None) -> np.ndarray:
-    """The rows of the file; DataError, ValueError where they cannot be read."""
-    import numpy as np
-
-    from ..errors import DataError
-
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    if path.suffix == ".npy":
-        X = np.load(path, allow_pickle=False)
-    elif path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            X = file[file.files[0]]
-    else:
-        import pandas as pd
-
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-        absent = [c for c in drop if c not in frame]
-        if absent:
-            raise DataError(f"--drop {absent[0]}: the table has no such column; it has: {', '.join(map(str, frame.columns[:10]))}")
-        from ..graph.network import in_order
-
-        frame = frame.drop(columns=drop)
-        X = in_order(net, frame)
-        X = X.to_numpy() if hasattr(X, "to_numpy") else X
-    X = np.asarray(X)
-    if chosen is not None:
-        if max(chosen) >= len(X):
-            raise DataError(f"--row {max(chosen)}: {path} has rows 0 to {len(X) - 1}")
-        X = X[list(chosen)]
-    return X
 
 
 def _saved(found, table, out: Path) -> Path:

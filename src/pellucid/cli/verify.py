@@ -39,7 +39,7 @@ def verify(
 ) -> None:
     """Prove that no point of the domain is unsafe, or show one that is, replayed in the model's own runtime.
 
-    Says proved (no unsafe point: "unsat" in competitions), refuted ("sat") or unknown. Needs the extra [torch].
+    Says proved (no unsafe point: "unsat" in competitions), refuted ("sat") or unknown. Needs the extra \\[torch].
     """
     console = Console(quiet)
     with guarded(console, debug):
