@@ -311,6 +311,15 @@ def test_captums_convention(nets, rng):
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
+def test_captums_convention_takes_a_module():
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(3 * 16, 4)).eval()
+    x = torch.rand(2, 1, 6, 6)
+    found = pel.EVA(module, eps=0.1, grid=3).attribute(x, target=1)
+    expected = pel.eva(pel.load(module, input_shape=(1, 6, 6)), x, eps=0.1, grid=3, label=1).images
+    np.testing.assert_allclose(found.numpy(), expected.reshape(found.shape), atol=1e-6)
+
+
 def test_ctrl_c_keeps_the_rows_that_are_done(nets, rng):
     def stop(done, of):
         if done >= 2:

@@ -269,3 +269,17 @@ def test_shapes_in_integers_of_numpy_are_taken():
         assert all(type(k) is int for k in shape)
     for method in ("crown", "forward", "best"):
         assert torch.equal(*(pel.bounds(Network(g), ball, method=method).lower for g in (graph, made)))
+
+
+def test_margins_of_one_output_behind_a_sigmoid_are_the_logit_of_each_class():
+    net = replace(mlp([3, 8, 1], np.random.default_rng(0)), link="sigmoid", class_names=("no", "yes"))
+    x = np.random.default_rng(1).normal(size=(2, 3))
+    ball = pel.Ball(x, 0.1, clip=None)
+    found, plain = pel.margins(net, ball, ["no", 1]), pel.bounds(net, ball)
+    np.testing.assert_allclose(found.lower.numpy(), [-plain.upper.numpy()[0], plain.lower.numpy()[1]])
+    np.testing.assert_allclose(found.upper.numpy(), [-plain.lower.numpy()[0], plain.upper.numpy()[1]])
+    assert pel.margins(net, ball, "no").names == ("no - yes",)
+    with pytest.raises(ValueError, match="there are: no, yes"):
+        pel.margins(net, ball, "maybe")
+    with pytest.raises(NoDecision, match="link='sigmoid'"):
+        pel.margins(mlp([3, 8, 1], np.random.default_rng(0)), ball, 0)

@@ -102,6 +102,19 @@ def test_small_margins_are_decided_over_inputs():
         assert verdict.certificate.check().status is Status.PROVED
 
 
+@pytest.mark.parametrize("kind", ["relu", "leaky", "residual", "conv", "pool"])
+def test_what_units_prove_over_a_box_is_proved_again_by_other_code(kind):
+    net = KINDS[kind](np.random.default_rng(4))
+    d = net.n_inputs
+    box, c = pel.Box(np.full(d, -0.05), np.full(d, 0.05)), np.eye(net.n_outputs)[0]
+    best, _ = _largest(net, c, box)
+    verdict = pel.verify(net, box, (c[None], None, [best + 0.1]), split="units")
+    assert verdict.status is Status.PROVED
+    again = verdict.certificate.check()
+    assert again.status is Status.PROVED
+    assert "numpy" in again.reason
+
+
 # ---- what can be asked
 def test_a_class_leads_everywhere(rng):
     net = relu_network(random_layers(rng, [3, 10, 3]), "softmax", class_names=("a", "b", "c"))

@@ -67,3 +67,15 @@ def test_columns_are_taken_by_name_and_text_is_refused_where_it_would_be_an_inpu
     assert "--drop" in done.output
     done = CliRunner().invoke(app, ["bounds", str(unnamed), *args, "--drop", "answer"])
     assert done.exit_code == 0, done.output
+
+
+def test_margins_of_a_sigmoid_are_those_of_the_class_of_each_row(tmp_path):
+    rng = np.random.default_rng(0)
+    net = pel.load(([rng.normal(size=(6, 3)), rng.normal(size=(1, 6))], [np.zeros(6), np.zeros(1)]), orientation="out_in", link="sigmoid")
+    X = rng.normal(size=(8, 3))
+    assert len(set(net.decide(X))) == 2
+    np.save(tmp_path / "x.npy", X)
+    model = str(net.save(tmp_path / "net.npz"))
+    done = CliRunner().invoke(app, ["bounds", model, "--at", str(tmp_path / "x.npy"), "--eps", "1e-6", "--margins"])
+    assert done.exit_code == 0, done.output
+    assert "8 of 8 rows keep their class" in done.output

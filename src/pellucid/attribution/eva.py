@@ -130,16 +130,21 @@ def recheck(question: Question, whole: np.ndarray, frozen: np.ndarray, seed: int
 class EVA:
     """EVA in captum's convention: `EVA(net, eps=0.5, grid=12).attribute(inputs, target=labels)` gives a tensor of the inputs' shape.
 
-    options: those of `eva`. target is captum's: the class that is explained (EVA's c), by default the predicted one; `against` is EVA's
-    own target, the class c' that perturbations aim at.
+    net: a Network, or a torch module, which is loaded when the first inputs show their shape. options: those of `eva`. target is
+    captum's: the class that is explained (EVA's c), by default the predicted one; `against` is EVA's own target, the class c' that
+    perturbations aim at.
     """
 
-    def __init__(self, net: Network, **options):
+    def __init__(self, net: Network | Any, **options):
         self.net, self.options = net, {"eps": 0.5, **options}
 
     def attribute(self, inputs, target=None, *, against=None, **options):
         """Scores as a tensor of the inputs' shape, dtype and device."""
         torch = require_torch("EVA")
+        if isinstance(self.net, torch.nn.Module):
+            from ..importers.load import load
+
+            self.net = load(self.net, input_shape=tuple(inputs.shape[1:]))
         found = eva(self.net, inputs, label=target, target=against, **{**self.options, **options})
         images = torch.as_tensor(found.images)
         if images.dim() > inputs.dim():

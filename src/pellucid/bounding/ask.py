@@ -89,32 +89,35 @@ def margins(net: Network, domain: Any, label: Any, **options: Any) -> Bounds:
     """Bounds of f_label - f_j for every other class j, one row each: all lower bounds above 0 prove the label over the whole set.
 
     label: an index or class name, or one for each set. Options as for `bounds`. The difference is merged into the last layer first,
-    which is tighter than the difference of two bounds.
+    which is tighter than the difference of two bounds. Of one output behind a sigmoid: the logit, or its negative for the first class.
+    NoDecision where the network has no classes.
     """
     c = net.n_outputs
-    if c < 2:
-        raise NoDecision("margins need two outputs at least; this network has one: bound it by itself")
+    if c < 2 and net.n_classes < 2:
+        raise NoDecision("margins need classes; this network has one output and no sigmoid behind it: bound it by itself, or say what it "
+                         "ends in: load(..., link='sigmoid')")
     if options.get("link") or "spec" in options:
         raise ValueError("margins are rows of their own, of logits: leave link and spec out; bounds(net, domain, spec=...) takes any rows")
+    classes = net.output_names if c > 1 else net.class_names
     given = [label] if isinstance(label, str) or np.ndim(label) == 0 else list(label)
-    labels = [_class(net, y) for y in given]
+    labels = [_class(classes, y) for y in given]
     eye = torch.eye(c, dtype=torch.float64)
-    spec = torch.stack([torch.cat([eye[y] - eye[:y], eye[y] - eye[y + 1:]]) for y in labels])
+    spec = torch.stack([torch.cat([eye[y] - eye[:y], eye[y] - eye[y + 1:]]) if c > 1 else (2 * y - 1) * eye for y in labels])
     result = bounds(net, domain, spec=spec, **options)
-    names = tuple(f"other {k}" for k in range(c - 1))
+    names = tuple(f"other {k}" for k in range(len(classes) - 1))
     if len(set(labels)) == 1:
         y = labels[0]
-        names = tuple(f"{net.output_names[y]} - {name}" for j, name in enumerate(net.output_names) if j != y)
+        names = tuple(f"{classes[y]} - {name}" for j, name in enumerate(classes) if j != y)
     return replace(result, names=names)
 
 
-def _class(net: Network, y: Any) -> int:
+def _class(classes: tuple[str, ...], y: Any) -> int:
     if isinstance(y, str):
-        if y not in net.output_names:
-            raise ValueError(f"no class is called '{y}'; there are: {', '.join(net.output_names)}")
-        return net.output_names.index(y)
-    if not 0 <= int(y) < net.n_outputs:
-        raise ValueError(f"label {int(y)}: the network has {net.n_outputs} outputs")
+        if y not in classes:
+            raise ValueError(f"no class is called '{y}'; there are: {', '.join(classes)}")
+        return classes.index(y)
+    if not 0 <= int(y) < len(classes):
+        raise ValueError(f"label {int(y)}: there are {len(classes)} classes")
     return int(y)
 
 

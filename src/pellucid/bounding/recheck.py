@@ -29,7 +29,8 @@ def recheck(net: Network, p: Property, search: Search, claim: Certificate, witne
     REFUTED   the network runs on the witness once more, and rows are summed up in extended precision.
     PROVED    over boxes: their volumes add up to that of each case's box, exactly (as fractions), no two of them overlap by more than
               a face by construction of the halves; each is bounded again by the chain's backward bounds in numpy, halved further where
-              those are looser. Networks with smooth units, and trees of units, are only looked at by points drawn at random.
+              those are looser; of a tree of units over a box, the box itself. Networks with smooth units, and balls in the 1- and 2-norm,
+              are only looked at by points drawn at random.
     """
     if claim.status is Status.UNKNOWN:
         return Certificate(claim.claim, Status.UNKNOWN, "nothing was claimed that could be checked", claim.figures)
@@ -38,12 +39,13 @@ def recheck(net: Network, p: Property, search: Search, claim: Certificate, witne
     rng = np.random.default_rng(1)
     if (found := _random_point(search, rng)) is not None:
         return Certificate(claim.claim, Status.REFUTED, f"a point drawn at random is unsafe: {found.tolist()[:8]}", claim.figures)
-    if claim.figures.get("split") != "inputs" or not net.is_piecewise_linear or not search.space.plain:
+    by_units = claim.figures.get("split") != "inputs"
+    if not net.is_piecewise_linear or not search.space.plain or (by_units and search.space.ball is not None):
         return Certificate(claim.claim, Status.UNKNOWN, f"{POINTS} points drawn at random are safe; these leaves have no second derivation "
                            "here", claim.figures)
-    if search.boxes > sum(len(kept[1]) for kept in search.kept):
+    if not by_units and search.boxes > sum(len(kept[1]) for kept in search.kept):
         return Certificate(claim.claim, Status.UNKNOWN, "too many leaves were made to keep them all", claim.figures)
-    return _boxes_again(net, search, claim)
+    return _boxes_again(net, search, claim, by_units)
 
 
 def _witness_again(net: Network, p: Property, claim: Certificate, x: np.ndarray) -> Certificate:
@@ -66,14 +68,15 @@ def _random_point(search: Search, rng) -> np.ndarray | None:
     return space.lift(again.v[None])[0] if again.try_points(v) and again.v is not None else None
 
 
-def _boxes_again(net: Network, search: Search, claim: Certificate) -> Certificate:
+def _boxes_again(net: Network, search: Search, claim: Certificate, by_units: bool) -> Certificate:
     deadline = time.perf_counter() + SECONDS
     cases, n_boxes = {}, 0
     for c in search.space.cases:
         cases.setdefault((c.lower.tobytes(), c.upper.tobytes()), []).append(c)
     bounder = _Again(search.space, net)
     for key, group in cases.items():
-        leaves = [kept for kept in search.kept if kept[0] == key]
+        whole = (key, group[0].lower[None], group[0].upper[None])
+        leaves = [whole] if by_units else [kept for kept in search.kept if kept[0] == key]
         lower, upper = (np.concatenate([k[i] for k in leaves]) for i in (1, 2))
         if _volume(lower, upper) != _volume(group[0].lower[None], group[0].upper[None]):
             return Certificate(claim.claim, Status.REFUTED, "the volumes of the leaves do not add up to the domain's", claim.figures)
@@ -83,7 +86,7 @@ def _boxes_again(net: Network, search: Search, claim: Certificate) -> Certificat
                     why = f"the second bounds did not decide every leaf within {SECONDS:g} s"
                     return Certificate(claim.claim, Status.UNKNOWN, why, claim.figures)
             n_boxes += 1
-    terms = f"{n_boxes} leaves fill the domain exactly, and are bounded again in numpy"
+    terms = "the box is bounded again in numpy" if by_units else f"{n_boxes} leaves fill the domain exactly, and are bounded again in numpy"
     return Certificate(claim.claim, Status.PROVED, terms, claim.figures)
 
 

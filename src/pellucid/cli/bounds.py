@@ -70,7 +70,7 @@ def bounds(
             else:
                 X = np.atleast_2d(read_rows(at, net, listed(drop) or []))[:rows]
                 ball = Ball(X, eps, float(norm), clip=None if clip is None else interval(clip, "--clip"))
-                found = leads(net, ball, net(X).argmax(axis=1), **options) if margins else of(net, ball, link=probabilities, **options)
+                found = leads(net, ball, net.decide(X), **options) if margins else of(net, ball, link=probabilities, **options)
         frame = found.to_frame()
         console.say(repr(found))
         if margins:
