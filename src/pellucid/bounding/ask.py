@@ -117,7 +117,7 @@ def _class(classes: tuple[str, ...], y: Any) -> int:
             raise ValueError(f"no class is called '{y}'; there are: {', '.join(classes)}")
         return classes.index(y)
     if not 0 <= int(y) < len(classes):
-        raise ValueError(f"label {int(y)}: there are {len(classes)} classes")
+        raise ValueError(f"label {int(y)}: there are {len(classes)}, {', '.join(classes[:8])}")
     return int(y)
 
 
