@@ -283,3 +283,15 @@ def test_margins_of_one_output_behind_a_sigmoid_are_the_logit_of_each_class():
         pel.margins(net, ball, "maybe")
     with pytest.raises(NoDecision, match="link='sigmoid'"):
         pel.margins(mlp([3, 8, 1], np.random.default_rng(0)), ball, 0)
+
+
+@pytest.mark.parametrize("method", ["interval", "crown-interval", "crown", "forward", "forward+crown", "alpha-crown", "best"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_rows_of_each_set_may_be_the_outputs_themselves_for_some_sets_only(outputs, method):
+    rng = np.random.default_rng(0)
+    net, x = mlp([3, 8, outputs], rng), rng.normal(size=(4, 3))
+    C = np.stack([np.eye(outputs), -np.eye(outputs), np.eye(outputs), rng.normal(size=(outputs, outputs))])
+    found = pel.bounds(net, pel.Ball(x, 0.1, clip=None), spec=C, method=method)
+    y = np.einsum("nso,npo->nps", C, net(points(x, 0.1, math.inf, 64, rng).reshape(-1, 3)).reshape(4, 64, outputs))
+    assert outside(found, y) <= 1e-12
+    assert bool((found.lower <= found.upper).all())

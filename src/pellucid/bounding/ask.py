@@ -236,7 +236,7 @@ def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool 
         values = values - torch.cat([cost, cost], dim=1)
         form = None if form is None else Form(form.L, form.d - torch.cat([cost, cost], dim=1))
     low, high = values[:, :s], -values[:, s:]
-    if s == size(run.shapes[run.output]) and torch.equal(C.flatten(2)[0], torch.eye(s, dtype=C.dtype, device=C.device)):
+    if s == size(run.shapes[run.output]) and bool((C.flatten(2) == torch.eye(s, dtype=C.dtype, device=C.device)).all()):
         own = trace.bounds[run.output]                          # of the outputs themselves: met, where rows are no more than that
         low, high = torch.maximum(low, own[0].flatten(1)), torch.minimum(high, own[1].flatten(1))
     return low, high, form
