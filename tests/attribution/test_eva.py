@@ -259,6 +259,18 @@ def test_one_sigmoid_output_is_two_classes(rng):
     np.testing.assert_array_equal(b.label, 1)
 
 
+@pytest.mark.parametrize("label", [[0, 1, 0, 1], [1, 0, 1, 0]])
+@pytest.mark.parametrize("how", [{"method": "interval"}, {"method": "crown"}, {"method": "alpha-crown"}, {"quality": "shared"},
+                                 {"quality": "single-pass"}])
+def test_each_row_of_one_output_meets_the_bounds_of_its_own_class(rng, label, how):
+    net, X = dense(rng, [4, 6, 1], link="sigmoid"), rng.random((4, 4))
+    a = pel.eva(net, X, eps=0.2, label=label, **how)
+    for i in range(4):
+        assert worst(net, points_of(X[i], 0.2, np.inf, (0, 1), [], rng), label[i]) <= a.overlap[i]
+        for u in range(4):
+            assert worst(net, points_of(X[i], 0.2, np.inf, (0, 1), [u], rng), label[i]) <= a.frozen[i, u]
+
+
 def test_the_papers_overlap_is_never_tighter(nets, rng):
     X = rng.random((3, 6))
     for name in ("residual", "smooth"):
