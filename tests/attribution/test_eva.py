@@ -271,6 +271,30 @@ def test_each_row_of_one_output_meets_the_bounds_of_its_own_class(rng, label, ho
             assert worst(net, points_of(X[i], 0.2, np.inf, (0, 1), [u], rng), label[i]) <= a.frozen[i, u]
 
 
+@pytest.mark.parametrize("p", [np.inf, 2])
+def test_eps_and_clip_of_each_row_and_by_name(p, rng):
+    """As many rows as features: the numbers of the rows must not be taken for those of the features."""
+    import pandas as pd
+
+    names = ["a", "b", "c"]
+    net = dense(rng, [3, 5, 3], feature_names=names)
+    X, eps, low = rng.random((3, 3)), np.array([0.1, 0.2, 0.3]), np.array([0.0, -0.1, -0.2])
+    rows = pel.eva(net, X, eps=eps[:, None], p=p, clip=(low[:, None], 1))
+    for i in range(3):
+        one = pel.eva(net, X[i], eps=eps[i], p=p, clip=(low[i], 1))
+        np.testing.assert_allclose(rows.frozen[i], one.frozen[0], rtol=1e-9, atol=1e-12)
+    plain = pel.eva(net, X, eps=eps, p=p, clip=(low, 1))
+    spelled = pel.eva(net, X, eps=np.tile(eps, (3, 1)), p=p, clip=(np.tile(low, (3, 1)), np.ones((3, 3))))
+    np.testing.assert_array_equal(plain.frozen, spelled.frozen)
+    assert np.abs(plain.frozen - rows.frozen).max() > 1e-3
+    frame, (e, c) = pd.DataFrame(X, columns=names)[["c", "a", "b"]], (pd.Series(v, index=names)[::-1] for v in (eps, low))
+    named = pel.eva(net, frame, eps=e, p=p, clip=(c, 1))
+    np.testing.assert_array_equal(plain.frozen, named.frozen)
+    np.testing.assert_array_equal(named.settings["eps"], eps)
+    with pytest.raises(pel.DomainError, match=r"eps has shape \(2,\)"):
+        pel.eva(net, X, eps=[0.1, 0.2])
+
+
 def test_the_papers_overlap_is_never_tighter(nets, rng):
     X = rng.random((3, 6))
     for name in ("residual", "smooth"):

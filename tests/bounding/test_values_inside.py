@@ -100,6 +100,24 @@ def test_huge_weights_overflow_to_no_bound():
         assert found.certificate.figures["unbounded"] > 0
 
 
+@pytest.mark.parametrize("sizes", [[1, 1], [2, 2], [2, 3, 2]])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_beyond_the_largest_number_have_no_bound(sizes, method, dtype):
+    """The largest number is none; and the set beside the huge one keeps its own."""
+    rng, d = np.random.default_rng(8), sizes[0]
+    net, x = mlp(sizes, rng, zero_bias=True, scale=3.0), np.stack([rng.normal(size=d), np.zeros(d)])
+    corners = np.concatenate([np.eye(d), -np.eye(d)])
+    for p, share in itertools.product((1, 2, math.inf), (0.1, 0.9, 4.0)):
+        huge = share * min(float(np.finfo(dtype).max), 1e308 / share)
+        found = pel.bounds(net, pel.Ball(x, np.array([[0.1], [huge]]), p, clip=None), method=method, dtype=dtype, iterations=2)
+        with np.errstate(all="ignore"):
+            y = np.stack([net(x[0] + 0.1 * corners), net(huge * corners)])
+        outer = 1e-12 * np.array([1.0, 0.0])[:, None, None]
+        low, high = found.lower.numpy()[:, None] - outer, found.upper.numpy()[:, None] + outer
+        assert (((low <= y) & (y <= high)) | np.isnan(y)).all()
+
+
 def test_weights_that_float32_loses_count():
     rng = np.random.default_rng(5)
     net = mlp([3, 6, 2], rng, scale=1e-42)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, DomainError, NoDecision
+from ..geometry.frames import in_named_order
 from ..graph import Network
 from ..graph.network import no_class
 from .groups import Groups
@@ -43,25 +45,55 @@ def sets_of(X: np.ndarray, eps, p, sign, clip) -> Sets:
         raise DomainError(f"p={p!r}; it can be 1, 2 or inf")
     if sign not in SIGNS:
         raise DomainError(f"sign={sign!r}; it can be '+' (entries only grow), '-' or None")
-    radius = np.asarray(eps.detach().cpu().numpy() if hasattr(eps, "detach") else eps, dtype=np.float64)
-    try:
-        radius = np.broadcast_to(radius.reshape(-1) if radius.size == X.shape[1] else radius, X.shape).copy()
-    except ValueError:
-        raise DomainError(f"eps has shape {radius.shape}; one number is needed, or one a feature ({X.shape[1]})") from None
+    radius = for_rows(eps, X.shape, "eps").copy()
     if not ((radius >= 0) & np.isfinite(radius)).all():
         raise DomainError("eps must be finite and not negative")
     room = np.where(radius > 0, 2 * np.finfo(float).eps * (np.abs(X) + radius), 0.0)      # of the sum's rounding
     lower = X if sign == "+" else X - radius - room
     upper = X if sign == "-" else X + radius + room
     if clip is not None:
-        low, high = (np.asarray(c, dtype=np.float64) for c in clip)
-        low, high = (c.reshape(-1) if c.size == X.shape[1] else c for c in (low, high))
+        low, high = (for_rows(c, X.shape, "clip") for c in clip)
         outside = ((low > X) | (high < X)).any(axis=1)
         if outside.any():
             raise DomainError(f"row {int(np.argmax(outside))} of X has entries outside clip={clip}. Scale the inputs, or say which range "
                               "exists: clip=(low, high); clip=None for no such range")
         lower, upper = np.maximum(lower, low), np.minimum(upper, high)
     return Sets(X, lower, upper, radius, float(p))
+
+
+def by_feature(net: Network, eps, clip) -> tuple[Any, tuple[Any, Any] | None]:
+    """eps and clip as arrays, what they say of each feature in the network's order: given by name, in an input's shape, by channel."""
+    shape = net.input_shape
+
+    def put(value):
+        value = in_named_order(value, net.feature_names)
+        a = np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value, dtype=np.float64)
+        if a.ndim == 0:
+            return float(a)
+        by_channel = a.ndim == len(shape) > 2 and all(k in (1, m) for k, m in zip(a.shape, shape, strict=True))
+        a = np.broadcast_to(a, shape) if by_channel else a
+        return a.reshape(-1) if a.shape in (shape, (1, net.n_inputs)) else a
+
+    if clip is None:
+        return put(eps), None
+    low, high = clip
+    return put(eps), (put(low), put(high))
+
+
+def for_rows(value, shape: tuple[int, int], name: str) -> np.ndarray:
+    """(n, d) of one number, one a feature (in any shape of d entries), one a row (n, 1), or one for each entry of each row.
+
+    DomainError for any other shape.
+    """
+    n, d = shape
+    a = np.asarray(value, dtype=np.float64)
+    if a.size == 1:
+        a = a.reshape(())
+    elif a.shape != (n, 1):
+        if a.size != d and (a.size != n * d or len(a) != n):
+            raise DomainError(f"{name} has shape {a.shape}; one number is needed, one a feature ({d}), or one a row ({n}, 1)")
+        a = a.reshape(-1, d)
+    return np.broadcast_to(a, shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from ..certificate import Certificate, Status
 from ..errors import Interrupted
 from ..graph import Network
-from .asked import ANY, Question, question_of, sets_of
+from .asked import ANY, Question, by_feature, question_of, sets_of
 from .attained import attained
 from .attribution import Attribution
 from .groups import groups_of
@@ -32,8 +32,8 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
     X: rows, or images of any shape of that many entries (an MLP's 784 inputs may come as 28 x 28).
     grid, groups: which inputs are frozen together (channels together); neither: one a pixel, or one a feature of a table. grid: cells
         a side. groups: index arrays, {name: indices or feature names}, or an array of labels (superpixels).
-    eps, p: the ball of perturbations; eps may be one number a feature. clip: the range of inputs that exist at all. sign: "+" where
-        entries may only grow, "-" where they may only shrink.
+    eps, p: the ball of perturbations; eps may be one number a feature (by name, or in the network's order), or one a row, (n, 1).
+    clip: the range of inputs that exist at all. sign: "+" where entries may only grow, "-" where they may only shrink.
     target: against which class: None (the best other one), a class, one a row, or "all" (a map for each). label: the class that is
         explained, by default the predicted one.
     method: of the bounds, as for `bounds`; iterations: of alpha-crown. overlap: "difference" bounds f_c' - f_c, "paper" bounds both
@@ -54,6 +54,7 @@ def eva(net: Network, X, *, groups: Sequence | Mapping | np.ndarray | None = Non
 
     rows, shape = samples(net, X)
     members = groups_of(shape, grid=grid, groups=groups, feature_names=net.feature_names)
+    eps, clip = by_feature(net, eps, clip)
     sets = sets_of(rows, eps, p, sign, clip)
     question = question_of(net, rows, members, sets, target, label)
     engine = engine_of(net, method=method, quality=quality, overlap=overlap, dtype=dtype, device=device, memory=memory,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError, Interrupted
 from ..graph import Network
-from .asked import question_of, sets_of
+from .asked import by_feature, question_of, sets_of
 from .baselines import BASELINES, last_convolution
 from .eva import eva
 from .groups import Groups, groups_of, spatial
@@ -134,6 +134,7 @@ def evaluate_attribution(net: Network, X, methods: Sequence[str] | Mapping[str, 
     if unknown:
         raise DataError(f"no metric is called '{unknown[0]}'; there are: {', '.join(METRICS)}")
     subject = subject_of(net, X, label=label)
+    eps, clip = by_feature(net, eps, clip)
     known = _methods(net, X, subject, eps=eps, p=p, grid=grid, groups=groups, clip=clip, method=method, quality=quality, dtype=dtype,
                      seed=seed)
     chosen = _chosen(methods, known, net, subject)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..certificate import Certificate, Status
 from ..graph import Network
-from .asked import Question, Sets, question_of, sets_of
+from .asked import Question, Sets, by_feature, question_of, sets_of
 from .attribution import Attribution
 from .cut import cut_network
 from .eva import answer, collected
@@ -42,6 +42,7 @@ def eva_hybrid(net: Network, X, *, cut: str, samples: int = 8, groups: Sequence 
     members = groups_of(shape, grid=grid, groups=groups, feature_names=net.feature_names)
     h, g = cut_network(net, cut)
     front, behind = (torch_module(part, dtype=torch.float32, device=device) for part in (Network(h), g))
+    eps, clip = by_feature(net, eps, clip)
     question = question_of(net, rows, members, sets_of(rows, eps, p, sign, clip), target,
                            _decided(net, rows, front, behind, memory) if label is None else label)
     reached: list[tuple[np.ndarray, np.ndarray]] = []

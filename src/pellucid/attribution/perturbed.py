@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .asked import for_rows
 from .groups import Groups
 from .robustness import lead, least_change
 from .scores import Subject, image_size
@@ -92,13 +93,14 @@ def eva_sampled(s: Subject, seed: int = 0, *, cells: Groups, eps, clip=(0.0, 1.0
     """
     torch = require_torch("EVA by sampling")
     rng, d, G = np.random.default_rng(seed), s.X.shape[1], len(cells)
-    low, high = (-np.inf, np.inf) if clip is None else clip
+    radius, low, high = (for_rows(v, (len(s.X), d), name) for v, name in
+                         ((eps, "eps"), *((side, "clip") for side in clip or (-np.inf, np.inf))))
     frozen = torch.as_tensor(np.concatenate([np.zeros((1, d), dtype=bool), cells.masks]), device=s.X.device)
     out = np.empty((len(s.X), G))
     for i in range(len(s.X)):
         x, label = s.X[i], torch.as_tensor(s.label[i:i + 1], device=s.X.device)
-        points = torch.as_tensor(rng.uniform(-1, 1, (samples, d)) * eps, dtype=x.dtype, device=x.device)
-        points = (x + points).clamp(low, high)
+        points = torch.as_tensor(rng.uniform(-1, 1, (samples, d)) * radius[i], dtype=x.dtype, device=x.device)
+        points = (x + points).clamp(*(torch.tensor(side[i], dtype=x.dtype, device=x.device) for side in (low, high)))
         best = torch.full((G + 1,), -torch.inf, device=x.device)
         for chunk in points.split(max(1, 8192 // (G + 1))):
             rows = torch.where(frozen[:, None], x, chunk[None])

@@ -41,7 +41,7 @@ def least_change(s: Subject, rows: np.ndarray, free: np.ndarray, *, p: float = n
 
 
 def _width(s: Subject, clip) -> float:
-    return float(s.X.max() - s.X.min()) if clip is None else float(clip[1] - clip[0])
+    return float(s.X.max() - s.X.min()) if clip is None else float(np.max(np.asarray(clip[1]) - clip[0]))
 
 
 def lead(y, label):
@@ -62,7 +62,7 @@ def _attack(s: Subject, x, label, free, p, clip, most, steps):
     label, free = torch.as_tensor(label, device=x.device), torch.as_tensor(free, device=x.device)
     delta, radius = torch.zeros_like(x), torch.full((len(x), 1), 0.1 * most, dtype=x.dtype, device=x.device)
     best, found = torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device), torch.zeros_like(x)
-    low, high = (-torch.inf, torch.inf) if clip is None else clip
+    low, high = (torch.as_tensor(side, dtype=x.dtype, device=x.device) for side in (clip or (-torch.inf, torch.inf)))
     for k in range(steps):
         shrink = 0.25 * (1 - k / steps) + 0.02
         point = (x + delta).requires_grad_(True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -206,8 +207,7 @@ def _bounds(run: Program, inputs: InputSet, C: Tensor, method: str, forms: bool,
              final(crown(run, inputs, given=inner, iterations=iterations), C, iterations=iterations)]
     if iterations:
         found.append(final(crown(run, inputs, iterations=iterations), C, iterations=iterations))
-    return (torch.stack([f[0].nan_to_num(nan=-math.inf) for f in found]).amax(0),
-            torch.stack([f[1].nan_to_num(nan=math.inf) for f in found]).amin(0), None)
+    return reduce(torch.fmax, [f[0] for f in found]), reduce(torch.fmin, [f[1] for f in found]), None      # without those that are NaN
 
 
 def _ends_at_once(run: Program) -> bool:

@@ -17,7 +17,7 @@ from .mixing import Mixture, climb
 from .property import Case
 from .rounding import plain_products
 from .searching import Search
-from .sets import InputSet, boxes, down, input_set, up
+from .sets import InputSet, boxes, down, of_ball, up
 from .splits import Beta, Nodes, Watched, root, together, trace_of
 from .without_selections import without_selections
 
@@ -235,7 +235,7 @@ def _inputs(search: Search, case: Case, dtype, device) -> InputSet:
     box = boxes(down(low, dtype), up(high, dtype))
     if space.ball is None:
         return box
-    ball = input_set(space.graph, space.ball, dtype, device)
+    ball = of_ball(space.ball, shape, dtype, device)
     return replace(ball, lower=ball.lower.maximum(box.lower), upper=ball.upper.minimum(box.upper))
 
 

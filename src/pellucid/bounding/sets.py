@@ -162,7 +162,7 @@ def input_set(net: Network, domain: Any, dtype: torch.dtype = torch.float64, dev
         return join([input_set(net, d, dtype, device) for d in domain])
     shape = net.input_shape
     if isinstance(domain, Ball):
-        return _of_ball(domain, shape, dtype, device)
+        return of_ball(domain.in_order(net.feature_names), shape, dtype, device)
     if isinstance(domain, Box | Slice | NamedSlice):
         low, high = _box_of(domain, net)
         lower, upper = (torch.as_tensor(v.reshape(1, *shape), device=device) for v in (low, high))
@@ -204,23 +204,16 @@ def _box_of(domain, net: Network) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _of_ball(ball: Ball, shape: Shape, dtype, device) -> InputSet:
+def of_ball(ball: Ball, shape: Shape, dtype, device) -> InputSet:
     """The box around each ball; the ball itself where it is none."""
-    centre = _batched(ball.center, shape, device, "center")
-    scale = _batched(ball.eps, shape, device, "eps", whole=False)
-    free = None if ball.free is None else _batched(ball.free, shape, device, "free") != 0
-    parts = [centre, scale] + ([] if free is None else [free])
-    n = max(len(p) for p in parts)
-    if any(len(p) not in (1, n) for p in parts):
-        raise DomainError(f"Ball: center, eps and free hold {', '.join(str(len(p)) for p in parts)} sets; each must hold 1 or {n}")
+    n, centre, scale, free, low, high = parts_of(ball, shape, device)
     scale = scale if free is None else torch.where(free, scale, 0.0)
     u64 = unit(torch.float64)
     moves = bool(scale.any())
     centre, scale = (t.expand(n, *shape) for t in (centre, scale))
     wide = (centre.abs() + scale).mul_(4 * u64).add_(scale) if moves else scale
     lower, upper = centre - wide, centre + wide
-    if ball.clip is not None:
-        low, high = (_bound(c, shape, device) for c in ball.clip)
+    if low is not None and high is not None:
         if _leaves(centre, low, high):
             raise DomainError("Ball: the center lies outside clip")
         lower, upper = lower.clamp_(min=low), upper.clamp_(max=high)
@@ -230,6 +223,24 @@ def _of_ball(ball: Ball, shape: Shape, dtype, device) -> InputSet:
     middle = centre.to(dtype)
     slack = up((centre - middle.to(torch.float64)).abs() * (1 + 4 * u64), dtype)
     return replace(box, p=ball.p, centre=middle, scale=up(scale, dtype), slack=slack)
+
+
+def parts_of(ball: Ball, shape: Shape, device
+             ) -> tuple[int, Tensor, Tensor, Tensor | None, float | Tensor | None, float | Tensor | None]:
+    """(sets, center, eps, free, clip's two sides): float64 (n or 1, *shape); the mask as bool, plain numbers of clip as such.
+
+    Which numbers belong to a set and which to a feature is said here alone. DomainError where the parts do not go together.
+    """
+    centre = _batched(ball.center, shape, device, "center")
+    scale = _batched(ball.eps, shape, device, "eps", whole=False)
+    free = None if ball.free is None else _batched(ball.free, shape, device, "free") != 0
+    low, high = (None, None) if ball.clip is None else (_bound(c, shape, device) for c in ball.clip)
+    held = {name: len(v) for name, v in (("center", centre), ("eps", scale), ("free", free), ("clip[0]", low), ("clip[1]", high))
+            if isinstance(v, Tensor)}
+    n = max(held.values())
+    if any(k not in (1, n) for k in held.values()):
+        raise DomainError(f"Ball: {', '.join(f'{name} holds {k}' for name, k in held.items())} sets; each must hold 1 or {n}")
+    return n, centre, scale, free, low, high
 
 
 def _bound(value, shape: Shape, device) -> float | Tensor:
@@ -262,6 +273,8 @@ def _batched(value, shape: Shape, device, name: str, whole: bool = True) -> Tens
         rank = len(shape) + 1
         if len(given) == rank and all(a in (1, b) for a, b in zip(given[1:], shape, strict=True)):
             return x.expand(given[0], *shape)
+        if len(given) == len(shape) > 2 and all(a in (1, b) for a, b in zip(given, shape, strict=True)):
+            return x.expand(1, *shape)                          # one a channel
         if len(given) == 2 and given[1] == 1:
             return x.reshape(given[0], *[1] * len(shape)).expand(given[0], *shape)
     raise DomainError(f"Ball: {name} has shape {tuple(given)}; the network takes {d} numbers, shape {shape}, with a batch axis before or "

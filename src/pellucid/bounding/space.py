@@ -24,7 +24,7 @@ class Space:
     """Points v of `sets` (one set), the graph v -> outputs, and the cases C (outputs) <= b; x = lift(v) are the network's inputs.
 
     The outputs are those of the network; where a case or the domain has rows in x or v, these follow behind them. cases: with
-    lower and upper in v, all finite. ball: where sets are balls in the 1- or 2-norm, as the user gave it. plain: v is x.
+    lower and upper in v, all finite. ball: where the set is one in the 1- or 2-norm. plain: v is x.
     """
 
     graph: Graph
@@ -43,8 +43,10 @@ class Space:
 def space_of(net: Network, domain, p: Property) -> Space:
     """DomainError where the domain is empty, unbounded or does not fit the network."""
     if isinstance(domain, Ball):
-        sets, ball = _ball_sets(net, domain), None if np.isinf(domain.p) else domain
-        return _plain(net, sets, ball, p.unsafe, *_around(domain, sets))
+        centre, eps, low, up = _one_ball(net, domain)
+        ball = Ball(centre, eps, domain.p, clip=None if low is None else (low, up))
+        return _plain(net, balls(centre, eps, ball.p, low, up), None if np.isinf(ball.p) else ball, p.unsafe,
+                      *_around(centre, eps, low, up))
     if isinstance(domain, Box):
         box = _in_order(domain, net.feature_names)
         _check_bounded(box)
@@ -99,31 +101,30 @@ def _in_order(box: Box, names: tuple[str, ...]) -> Box:
     return Box(box.lower[order], box.upper[order], names, A=box.A[:, order], b=box.b)
 
 
-def _ball_sets(net: Network, ball: Ball) -> Sets:
-    centre, d = np.asarray(ball.center, dtype=np.float64), net.n_inputs
-    if centre.size != d:
-        raise DomainError(f"the ball has {centre.size} features, the network takes {d}; one ball at a time is verified")
-    eps, low, up = _spread(ball.eps, d), None, None
-    if ball.free is not None:
-        eps = np.where(_spread(ball.free, d) != 0, eps, 0.0)
-    if ball.clip is not None:
-        low, up = (_spread(c, d) for c in ball.clip)
-    return balls(centre.reshape(-1), eps, ball.p, low, up)
+def _one_ball(net: Network, ball: Ball) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """(center, eps: 0 where frozen, clip's sides) of the one set that the ball holds, (d,) each."""
+    from .sets import parts_of
+
+    n, centre, eps, free, low, up = parts_of(ball.in_order(net.feature_names), net.input_shape, "cpu")
+    if n > 1:
+        raise DomainError(f"the ball holds {n} sets; one is verified at a time. Numbers for each feature have the shape of an input: "
+                          f"{net.input_shape}")
+
+    def flat(v) -> np.ndarray:
+        v = np.asarray(v.detach() if hasattr(v, "detach") else v, dtype=np.float64)
+        return np.broadcast_to(v, (1, *net.input_shape)).reshape(-1)
+
+    scale = flat(eps) if free is None else np.where(flat(free) != 0, flat(eps), 0.0)
+    return flat(centre), scale, None if low is None else flat(low), None if up is None else flat(up)
 
 
-def _around(ball: Ball, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
-    """The box around a ball, which bounds have to hold on: its ends rounded outward, where those of `sets`, for witnesses, go inward."""
-    centre, eps = np.asarray(ball.center, dtype=np.float64).reshape(-1), _spread(ball.eps, sets.lower.shape[1])
-    if ball.free is not None:
-        eps = np.where(_spread(ball.free, len(centre)) != 0, eps, 0.0)
+def _around(centre: np.ndarray, eps: np.ndarray, clip_low: np.ndarray | None, clip_up: np.ndarray | None
+            ) -> tuple[np.ndarray, np.ndarray]:
+    """The box around a ball, which bounds have to hold on: its ends rounded outward, where those of witnesses' sets go inward."""
     low, up = -added_up(-centre, eps), added_up(centre, eps)
-    if ball.clip is not None:
-        low, up = np.maximum(low, _spread(ball.clip[0], len(centre))), np.minimum(up, _spread(ball.clip[1], len(centre)))
+    if clip_low is not None and clip_up is not None:
+        low, up = np.maximum(low, clip_low), np.minimum(up, clip_up)
     return low, up
-
-
-def _spread(value, d: int) -> np.ndarray:
-    return np.broadcast_to(np.asarray(value, dtype=np.float64).reshape(-1), (d,))
 
 
 def _coordinate_bounds(plane: Slice) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import DomainError
+from .frames import column_names, in_named_order, is_frame, named_row, numeric_rows
 
 NORMS = (1, 2, math.inf)
 
@@ -18,10 +20,15 @@ class Ball:
     """{ x : ||(x - center) / eps||_p <= 1, x_j = center_j where not free, clip[0] <= x <= clip[1] }.
 
     center: one point or a batch, (d,), (*input_shape), (n, d) or (n, *input_shape): numbers or a torch tensor, which gradients
-    flow back to. eps: one number; or one a feature, (d,) or (*input_shape): half axes; or one a point, (n, 1, ..); 0 freezes. p: 1,
-    2 or inf. clip: the range of inputs that exist at all, (0, 1) for images; numbers or arrays; None: no such range.
+    flow back to. eps: one number; or one a feature, (d,) or (*input_shape): half axes; or one a channel of an image, (channels, 1, 1); or
+    one a point, (n, 1) or (n, 1, 1, 1); 0 freezes. p: 1, 2 or inf. clip: the range of inputs that exist at all, (0, 1) for images;
+    numbers, or arrays as of eps; None: no such range.
     free: True where a feature may move, shaped as center, with a batch axis of its own if there is one (many sets of one
     image); None: all move. n centres, n masks and n eps go together one by one; a single one of them serves all.
+
+    A center that names its features (a frame, a Series, a mapping) is put in a network's order by these names, and what else is
+    given per feature with it: eps, free and clip by their own names, arrays as the columns of the center.
+    DomainError for what is no ball, for a center outside clip, and for names of eps, free or clip where the center has none.
     """
 
     center: Any
@@ -29,9 +36,12 @@ class Ball:
     p: float
     clip: tuple[Any, Any] | None
     free: Any
+    names: tuple[str, ...] | None
 
     def __init__(self, center, eps, p: float = math.inf, *, clip: tuple[Any, Any] | None = (0.0, 1.0), free=None):
-        center, eps, free = _array(center), _array(eps), None if free is None else _array(free)
+        names = column_names(named_row(center))
+        center = _array(center) if names is None else _numbers(center)
+        eps, free = _beside(names, eps, "eps"), None if free is None else _beside(names, free, "free")
         norm = float(p)
         if norm not in NORMS:
             raise DomainError(f"Ball: p={p!r}; it can be 1, 2 or inf")
@@ -40,7 +50,7 @@ class Ball:
         if not _all(eps >= 0) or not _all(eps < math.inf):
             raise DomainError("Ball: eps must be finite and not negative")
         if clip is not None:
-            low, high = (_array(c) for c in clip)
+            low, high = (_beside(names, side, "clip") for side in clip)
             if not _all(low <= high):
                 raise DomainError(f"Ball: clip goes from {clip[0]} to {clip[1]}")
             if not (_fits(center, low, lambda c, b: c >= b) and _fits(center, high, lambda c, b: c <= b)):
@@ -49,14 +59,55 @@ class Ball:
             clip = (low, high)
         if free is not None and not _all((free == 0) | (free == 1)):
             raise DomainError("Ball: free must be a mask, True where a feature may move")
-        for name, value in (("center", center), ("eps", eps), ("p", norm), ("clip", clip), ("free", free)):
+        for name, value in (("center", center), ("eps", eps), ("p", norm), ("clip", clip), ("free", free), ("names", names)):
             object.__setattr__(self, name, value)
+
+    def in_order(self, names: Sequence[str]) -> Ball:
+        """The ball with its features as a network's; itself where it names none, or none of these: it is taken as it comes.
+
+        DomainError where some of the names are the ball's and some are not.
+        """
+        own, order = self.names, tuple(names)
+        absent = [name for name in order if name not in (own or ())]
+        if own is None or own == order or len(absent) == len(order):
+            return self
+        if absent:
+            raise DomainError(f"Ball: the center lacks '{absent[0]}'; it has: {', '.join(own[:10])}. Rows that a pipeline encodes have to "
+                              "be encoded first: net.table.encode(rows)")
+        at = [own.index(name) for name in order]
+
+        def put(value):
+            return value[..., at] if np.ndim(value) and value.shape[-1] == len(own) else value
+
+        ball = Ball(put(self.center), put(self.eps), self.p, clip=None if self.clip is None else tuple(put(c) for c in self.clip),
+                    free=None if self.free is None else put(self.free))
+        object.__setattr__(ball, "names", order)
+        return ball
 
     def __repr__(self) -> str:
         norm = "inf" if math.isinf(self.p) else f"{self.p:g}"
         eps = f"{float(self.eps):g}" if np.ndim(self.eps) == 0 else "per feature"
         frozen = "" if self.free is None else ", some features frozen"
         return f"Ball(L{norm}, eps {eps}, center {tuple(self.center.shape)}{frozen})"
+
+
+def _numbers(center) -> np.ndarray:
+    """(n, d) of a frame, (d,) of a row that carries its names."""
+    rows = numeric_rows(named_row(center))
+    return rows if is_frame(center) else rows[0]
+
+
+def _beside(names: tuple[str, ...] | None, value, what: str):
+    """An array (or torch tensor) of eps, free or a side of clip; what carries names in the order of the center's."""
+    own = column_names(named_row(value))
+    if own is None:
+        return _array(value)
+    if names is None:
+        raise DomainError(f"Ball: {what} names its features and the center does not: give the center with names too, or {what} as an array "
+                          "in the order of the network's features")
+    if not set(names) <= set(own):
+        raise DomainError(f"Ball: {what} has the names {', '.join(own[:10])}, the center {', '.join(names[:10])}")
+    return numeric_rows(in_named_order(value, names))
 
 
 def _array(value):
