@@ -69,6 +69,18 @@ def test_robustness_finds_the_least_change_of_a_linear_network(linear):
     assert two[0] == pytest.approx(3.4 / np.sqrt(21), rel=0.03)
 
 
+def test_baselines_and_clips_go_by_the_names_of_features(linear, rng):
+    import pandas as pd
+
+    names, X, maps = list(linear.feature_names), rng.random((3, 16)), rng.random((3, 16))
+    mean, low = X.mean(axis=0), np.linspace(-1, 0, 16)
+    for metric, name, plain, named in ((pel.deletion, "baseline", mean, pd.Series(mean, index=names)[::-1]),
+                                       (pel.insertion, "baseline", mean, pd.Series(mean, index=names)[::-1]),
+                                       (pel.mu_fidelity, "baseline", mean, pd.Series(mean, index=names)[::-1]),
+                                       (pel.robustness_sr, "clip", (low, 1.0), (pd.Series(low, index=names)[::-1], 1.0))):
+        np.testing.assert_array_equal(*(metric(linear, X, maps, **{name: value}) for value in (plain, named)))
+
+
 def test_maps_of_any_shape_mean_the_same(rng):
     from torch import nn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Network
+from .asked import by_feature
 from .metrics import ROWS
 from .scores import Subject, pixel_maps, ranks, subject_of
 from .torch_form import require_torch
@@ -20,6 +21,7 @@ def robustness_sr(net: Network, X, maps, *, shares=SHARES, p: float = np.inf, cl
     estimate from above; where none is found, `largest` counts (default: the width of `clip`, for p = 2 times the root of the pixels).
     """
     s = subject or subject_of(net, X, label=label)
+    _, clip = by_feature(net, 0.0, clip)
     place = ranks(pixel_maps(s, maps), np.random.default_rng(seed))[:, s.pixel]
     counts = [max(1, round(r * s.n_pixels)) for r in shares]
     free = np.stack([place < c for c in counts], axis=1).reshape(-1, place.shape[1])            # (n * r, d)

@@ -144,7 +144,7 @@ def baseline_rows(subject: Subject, baseline, rng):
             raise DataError(f"baseline='{baseline}': 'random', a number or an array is needed")
         low, high = float(X.min()), float(X.max())
         return torch.as_tensor(rng.uniform(low, high, tuple(X.shape)), dtype=X.dtype, device=X.device)
-    given = torch.as_tensor(np.asarray(baseline, dtype=np.float32), device=X.device)
+    given = torch.as_tensor(np.asarray(in_order(subject.net, baseline), dtype=np.float32), device=X.device)
     return given.reshape(-1, X.shape[1]).expand_as(X) if given.numel() > 1 else torch.full_like(X, float(given))
 
 

@@ -236,9 +236,11 @@ def final(trace: Trace, C: Tensor, *, until_nonlinear: bool = False, keep: bool 
         values = values - torch.cat([cost, cost], dim=1)
         form = None if form is None else Form(form.L, form.d - torch.cat([cost, cost], dim=1))
     low, high = values[:, :s], -values[:, s:]
-    if s == size(run.shapes[run.output]) and bool((C.flatten(2) == torch.eye(s, dtype=C.dtype, device=C.device)).all()):
-        own = trace.bounds[run.output]                          # of the outputs themselves: met, where rows are no more than that
-        low, high = torch.maximum(low, own[0].flatten(1)), torch.minimum(high, own[1].flatten(1))
+    if s == size(run.shapes[run.output]):
+        plain = (C.flatten(2) == torch.eye(s, dtype=C.dtype, device=C.device)).flatten(1).all(dim=1, keepdim=True)
+        own = trace.bounds[run.output]                          # of the outputs themselves: met by the sets whose rows are no more
+        low = torch.where(plain, torch.maximum(low, own[0].flatten(1)), low)
+        high = torch.where(plain, torch.minimum(high, own[1].flatten(1)), high)
     return low, high, form
 
 
