@@ -20,6 +20,20 @@ def _exact_norm(x, centre, scale, p):
 
 
 @pytest.mark.parametrize("p", [1, 2, np.inf])
+@pytest.mark.parametrize("d", [1, 2, 7, 300])
+def test_points_put_inside_stay_where_they_are(p, d, rng):
+    n = 400
+    centre, scale = rng.normal(size=(n, d)), rng.random((n, d)) * 10.0 ** rng.uniform(-6, 3, (n, 1))
+    sets = balls(centre, scale, p)
+    x = sets.inside(centre + 3 * scale * rng.normal(size=(n, d)))
+    fine = ~np.isnan(x).any(axis=1)
+    assert fine.any()
+    np.testing.assert_array_equal(sets[fine].inside(x[fine]), x[fine])
+    for i in np.flatnonzero(fine)[:20]:
+        assert _exact_norm(x[i], centre[i], scale[i], p) <= 1
+
+
+@pytest.mark.parametrize("p", [1, 2, np.inf])
 @pytest.mark.parametrize("clip", [None, (0.0, 1.0)])
 def test_points_lie_in_their_balls_exactly(p, clip, rng):
     d, n = 7, 12

@@ -147,6 +147,23 @@ def test_balls_in_other_norms(p, rng):
     assert verdict.status is Status.REFUTED
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_unsafe_points_on_the_surface_of_a_ball_are_found(p, seed):
+    """Witnesses have to lie in the ball exactly; on its surface rounding decides."""
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        d = int(rng.integers(1, 5))
+        net = relu_network(random_layers(rng, [d, int(rng.integers(1, 9)), 3]))
+        x, eps = rng.random(d), rng.random(d) * rng.choice([0.05, 0.5])
+        t = rng.normal(size=(2000, d))
+        y = net(x + eps * t / (np.linalg.norm(t, ord=p, axis=1, keepdims=True) * (1 + 1e-12)))
+        label = int(net(x[None]).argmax())
+        margin = (y[:, [label]] - np.delete(y, label, axis=1)).min()
+        if margin < -1e-6:
+            assert pel.verify(net, pel.Ball(x, eps, p, clip=None), label).status is Status.REFUTED
+
+
 def test_comparisons_and_never():
     net = relu_network([(np.array([[1.0, 1.0], [1.0, -1.0]]), np.zeros(2)), (np.eye(2), np.zeros(2))], class_names=("a", "b"))
     box = pel.Box([-1, -1], [1, 1])                             # a = relu(x + y), b = relu(x - y): a + b <= 2, both > 1/2 at (1, 0)

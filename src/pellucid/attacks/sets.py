@@ -32,17 +32,21 @@ class Sets:
         return Sets(self.lower[rows], self.upper[rows], self.centre[rows], self.scale[rows], self.p)
 
     def inside(self, x: np.ndarray) -> np.ndarray:
-        """The points x (n, d), put into their sets where they are outside by rounding or more. NaN where that cannot be done."""
+        """The points x (n, d), put into their sets where they are outside by rounding or more. NaN where that cannot be done.
+
+        What it gives it leaves as it is: inside(inside(x)) == inside(x).
+        """
         x = np.clip(x, self.lower, self.upper)
         if self.p == np.inf:
             return x
         norm = self.norm(x)
         room = 1.0 - 4.0 * (x.shape[1] + 8) * UNIT             # the norm of what is computed is that of the true one to half of this
-        far = norm > room
+        most = room + (1.0 - room) / 2
+        far = norm > most
         if far.any():
             shrunk = self.centre + (x - self.centre) * np.where(far, room / np.where(far, norm, 1.0), 1.0)[:, None]
             x = np.where(far[:, None], np.clip(shrunk, self.lower, self.upper), x)
-            x[self.norm(x) > room + (1.0 - room) / 2] = np.nan
+            x[self.norm(x) > most] = np.nan
         return x
 
     def norm(self, x: np.ndarray) -> np.ndarray:

@@ -94,7 +94,7 @@ class Search:
         """Look at points (n, k): keep the nearest to unsafe, and the first witness. Whether there is one now."""
         if self.is_decided or not len(v):
             return self.is_decided
-        v = np.clip(v, self.space.sets.lower, self.space.sets.upper)     # boxes that bounds hold on reach an ulp beyond a ball
+        v = self.space.sets.inside(v)                       # boxes that bounds hold on reach beyond a ball
         y = self.outputs(v)
         for k, c in enumerate(self.space.cases if cases is None else cases):
             excess = c.C @ y.T - c.b[:, None]
