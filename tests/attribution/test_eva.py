@@ -293,6 +293,8 @@ def test_eps_and_clip_of_each_row_and_by_name(p, rng):
     np.testing.assert_array_equal(named.settings["eps"], eps)
     with pytest.raises(pel.DomainError, match=r"eps has shape \(2,\)"):
         pel.eva(net, X, eps=[0.1, 0.2])
+    with pytest.raises(pel.DomainError, match=r"eps has shape \(3, 1\)"):                  # of three rows, and there are two
+        pel.eva(net, X[:2], eps=eps[:, None])
 
 
 def test_the_papers_overlap_is_never_tighter(nets, rng):

@@ -66,6 +66,8 @@ def test_names_that_cannot_be_matched_are_refused(net, frame):
         pel.Ball(frame.to_numpy(), frame.std())
     with pytest.raises(DomainError, match="eps has the names"):
         pel.Ball(frame, frame[["age"]].std())
+    with pytest.raises(DomainError, match=r"names 4 features, and what is given beside it has shape \(3,\)"):
+        pel.bounds(net, pel.Ball(frame.assign(outcome=1.0), np.array([0.1, 0.2, 0.3])))
     with pytest.raises(DataError, match="column 'age' holds"):
         pel.Ball(frame.astype({"age": str}), 0.1)
     other = pel.Ball(frame.set_axis(["a", "b", "c"], axis=1), 0.1)                 # of other names altogether: as they come

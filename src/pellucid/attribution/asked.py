@@ -81,7 +81,7 @@ def by_feature(net: Network, eps, clip) -> tuple[Any, tuple[Any, Any] | None]:
 
 
 def for_rows(value, shape: tuple[int, int], name: str) -> np.ndarray:
-    """(n, d) of one number, one a feature (in any shape of d entries), one a row (n, 1), or one for each entry of each row.
+    """(n, d) of one number, one a feature (in any shape of d entries but (d, 1)), one a row (n, 1), or one for each entry of each row.
 
     DomainError for any other shape.
     """
@@ -90,7 +90,7 @@ def for_rows(value, shape: tuple[int, int], name: str) -> np.ndarray:
     if a.size == 1:
         a = a.reshape(())
     elif a.shape != (n, 1):
-        if a.size != d and (a.size != n * d or len(a) != n):
+        if (a.size != d or a.shape == (d, 1)) and (a.size != n * d or len(a) != n):
             raise DomainError(f"{name} has shape {a.shape}; one number is needed, one a feature ({d}), or one a row ({n}, 1)")
         a = a.reshape(-1, d)
     return np.broadcast_to(a, shape)

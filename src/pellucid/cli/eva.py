@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import options as o
 from .console import Console, guarded
-
-if TYPE_CHECKING:
-
-    pass
 
 EPILOG = """[bold]Examples[/bold]
 

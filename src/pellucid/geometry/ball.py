@@ -77,7 +77,11 @@ class Ball:
         at = [own.index(name) for name in order]
 
         def put(value):
-            return value[..., at] if np.ndim(value) and value.shape[-1] == len(own) else value
+            if np.ndim(value) == 0 or value.shape[-1] == 1 < len(own):
+                return value
+            if value.shape[-1] != len(own):
+                raise DomainError(f"Ball: the center names {len(own)} features, and what is given beside it has shape {tuple(value.shape)}")
+            return value[..., at]
 
         ball = Ball(put(self.center), put(self.eps), self.p, clip=None if self.clip is None else tuple(put(c) for c in self.clip),
                     free=None if self.free is None else put(self.free))
