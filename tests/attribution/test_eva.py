@@ -356,6 +356,14 @@ def test_captums_convention_takes_a_module():
     found = pel.EVA(module, eps=0.1, grid=3).attribute(x, target=1)
     expected = pel.eva(pel.load(module, input_shape=(1, 6, 6)), x, eps=0.1, grid=3, label=1).images
     np.testing.assert_allclose(found.numpy(), expected.reshape(found.shape), atol=1e-6)
+    method = pel.EVA(module, eps=0.1, grid=3)
+    before = method.attribute(x, target=1)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.mul_(-1.5)                                   # as training would change it
+    after = method.attribute(x, target=1)
+    assert not torch.equal(before, after)
+    assert torch.equal(after, pel.EVA(module, eps=0.1, grid=3).attribute(x, target=1))
 
 
 def test_ctrl_c_keeps_the_rows_that_are_done(nets, rng):

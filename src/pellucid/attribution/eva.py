@@ -131,7 +131,7 @@ def recheck(question: Question, whole: np.ndarray, frozen: np.ndarray, seed: int
 class EVA:
     """EVA in captum's convention: `EVA(net, eps=0.5, grid=12).attribute(inputs, target=labels)` gives a tensor of the inputs' shape.
 
-    net: a Network, or a torch module, which is loaded when the first inputs show their shape. options: those of `eva`. target is
+    net: a Network, or a torch module, which is loaded at each call, as it is then. options: those of `eva`. target is
     captum's: the class that is explained (EVA's c), by default the predicted one; `against` is EVA's own target, the class c' that
     perturbations aim at.
     """
@@ -142,11 +142,12 @@ class EVA:
     def attribute(self, inputs, target=None, *, against=None, **options):
         """Scores as a tensor of the inputs' shape, dtype and device."""
         torch = require_torch("EVA")
-        if isinstance(self.net, torch.nn.Module):
+        net = self.net
+        if isinstance(net, torch.nn.Module):
             from ..importers.load import load
 
-            self.net = load(self.net, input_shape=tuple(inputs.shape[1:]))
-        found = eva(self.net, inputs, label=target, target=against, **{**self.options, **options})
+            net = load(net, input_shape=tuple(inputs.shape[1:]))        # at each call: it may have been trained since
+        found = eva(net, inputs, label=target, target=against, **{**self.options, **options})
         images = torch.as_tensor(found.images)
         if images.dim() > inputs.dim():
             return images.to(inputs.device, inputs.dtype)
